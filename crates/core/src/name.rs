@@ -1,0 +1,389 @@
+//! Domain names (RFC 1035, section 3.1; RFC 9499, section 2).
+//!
+//! A [`Name`] is absolute and case-folded: DNS compares ASCII letters without
+//! case (RFC 4343), and so does everything here. It is kept as wire labels, so
+//! a dot or a control octet inside a label survives, and is printed with the
+//! escapes of RFC 1035, section 5.1.
+
+use std::{cmp::Ordering, fmt, str::FromStr};
+
+/// The longest name, in octets on the wire, root label included (RFC 1035, section 2.3.4).
+pub const MAX_NAME: usize = 255;
+/// The longest label, in octets (RFC 1035, section 2.3.4).
+pub const MAX_LABEL: usize = 63;
+
+/// An absolute domain name, case-folded.
+///
+/// The order is the canonical one (RFC 4034, section 6.1): by labels from the
+/// root down, so a zone sorts directly before what lies below it.
+#[derive(Clone, Eq, PartialEq, Hash)]
+pub struct Name {
+    /// Labels from the left, without the root label.
+    labels: Box<[Box<[u8]>]>,
+}
+
+/// Why a text or a sequence of labels is not a domain name.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NameError {
+    /// Two dots in a row, or a leading dot.
+    #[error("empty label at character {at}")]
+    EmptyLabel {
+        /// Offset in the text.
+        at: usize,
+    },
+    /// A label is longer than 63 octets.
+    #[error("label of {length} octets; at most {MAX_LABEL} are allowed")]
+    LongLabel {
+        /// Length in octets.
+        length: usize,
+    },
+    /// The whole name is longer than 255 octets.
+    #[error("name of {length} octets; at most {MAX_NAME} are allowed")]
+    LongName {
+        /// Length in octets on the wire.
+        length: usize,
+    },
+    /// A backslash is not followed by a character or three digits up to 255.
+    #[error("broken escape at character {at}")]
+    BrokenEscape {
+        /// Offset in the text.
+        at: usize,
+    },
+    /// A character beyond ASCII; names on the wire are octets.
+    #[error("character beyond ASCII at character {at}")]
+    NotAscii {
+        /// Offset in the text.
+        at: usize,
+    },
+    /// Nothing at all.
+    #[error("empty name")]
+    Empty,
+}
+
+impl Name {
+    /// Returns the root.
+    #[must_use]
+    pub fn root() -> Self {
+        Self {
+            labels: Box::new([]),
+        }
+    }
+
+    /// Returns the name made of these labels, leftmost first, without the root label.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NameError`] for an empty or overlong label and for an overlong name.
+    pub fn from_labels<I, L>(labels: I) -> Result<Self, NameError>
+    where
+        I: IntoIterator<Item = L>,
+        L: AsRef<[u8]>,
+    {
+        let mut length = 1;
+        let mut kept = Vec::new();
+        for label in labels {
+            let label = label.as_ref();
+            match label.len() {
+                0 => return Err(NameError::EmptyLabel { at: length - 1 }),
+                n if n > MAX_LABEL => return Err(NameError::LongLabel { length: n }),
+                n => length += n + 1,
+            }
+            kept.push(label.to_ascii_lowercase().into_boxed_slice());
+        }
+        if length > MAX_NAME {
+            return Err(NameError::LongName { length });
+        }
+        Ok(Self {
+            labels: kept.into(),
+        })
+    }
+
+    /// Returns the labels, leftmost first, without the root label.
+    pub fn labels(&self) -> impl DoubleEndedIterator<Item = &[u8]> + ExactSizeIterator {
+        self.labels.iter().map(AsRef::as_ref)
+    }
+
+    /// Returns how many labels the name has; the root has none.
+    #[must_use]
+    pub fn label_count(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Returns whether this is the root.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Returns the length on the wire in octets, root label included.
+    #[must_use]
+    pub fn wire_length(&self) -> usize {
+        1 + self.labels.iter().map(|l| l.len() + 1).sum::<usize>()
+    }
+
+    /// Returns the uncompressed wire form in canonical (lower) case (RFC 4034, section 6.2).
+    #[must_use]
+    pub fn to_wire(&self) -> Vec<u8> {
+        let mut wire = Vec::with_capacity(self.wire_length());
+        for label in &self.labels {
+            // Labels have at most 63 octets; the constructor checked it.
+            wire.push(u8::try_from(label.len()).unwrap_or(0));
+            wire.extend_from_slice(label);
+        }
+        wire.push(0);
+        wire
+    }
+
+    /// Returns the name without its leftmost label; `None` for the root.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        (!self.is_root()).then(|| Self {
+            labels: self.labels[1..].into(),
+        })
+    }
+
+    /// Returns the ancestor (or self) that has `count` labels; `None` if the name has fewer.
+    #[must_use]
+    pub fn ancestor(&self, count: usize) -> Option<Self> {
+        let skip = self.label_count().checked_sub(count)?;
+        Some(Self {
+            labels: self.labels[skip..].into(),
+        })
+    }
+
+    /// Returns whether the name is `other` or lies below it, by labels.
+    #[must_use]
+    pub fn is_at_or_below(&self, other: &Self) -> bool {
+        self.labels.len() >= other.labels.len()
+            && self.labels[self.labels.len() - other.labels.len()..] == *other.labels
+    }
+
+    /// Returns whether the name lies strictly below `other`, by labels.
+    #[must_use]
+    pub fn is_below(&self, other: &Self) -> bool {
+        self.labels.len() > other.labels.len() && self.is_at_or_below(other)
+    }
+
+    /// Returns the name one label below this one.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NameError`] if label or name become too long.
+    pub fn child(&self, label: &[u8]) -> Result<Self, NameError> {
+        Self::from_labels(std::iter::once(label).chain(self.labels()))
+    }
+
+    /// Returns the name with the suffix `from` replaced by `to` (a DNAME, RFC 6672).
+    ///
+    /// `None` if the name is not below `from` or the result is too long.
+    #[must_use]
+    pub fn rebase(&self, from: &Self, to: &Self) -> Option<Self> {
+        if !self.is_below(from) {
+            return None;
+        }
+        let own = self.label_count() - from.label_count();
+        Self::from_labels(self.labels().take(own).chain(to.labels())).ok()
+    }
+}
+
+impl Ord for Name {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.labels.iter().rev().cmp(other.labels.iter().rev())
+    }
+}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl FromStr for Name {
+    type Err = NameError;
+
+    /// Reads presentation form (RFC 1035, section 5.1); a missing final dot is supplied.
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        if text == "." {
+            return Ok(Self::root());
+        }
+        if text.is_empty() {
+            return Err(NameError::Empty);
+        }
+        let octets = text.as_bytes();
+        let mut labels = Vec::new();
+        let mut label = Vec::new();
+        let mut at = 0;
+        while at < octets.len() {
+            match octets[at] {
+                b'.' => {
+                    if label.is_empty() {
+                        return Err(NameError::EmptyLabel { at });
+                    }
+                    labels.push(std::mem::take(&mut label));
+                    at += 1;
+                }
+                b'\\' => {
+                    let (octet, used) =
+                        unescape(&octets[at + 1..]).ok_or(NameError::BrokenEscape { at })?;
+                    label.push(octet);
+                    at += 1 + used;
+                }
+                octet if !octet.is_ascii() => return Err(NameError::NotAscii { at }),
+                octet => {
+                    label.push(octet);
+                    at += 1;
+                }
+            }
+        }
+        if !label.is_empty() {
+            labels.push(label);
+        }
+        Self::from_labels(labels)
+    }
+}
+
+/// Reads what follows a backslash: three digits, or one character taken as it is.
+fn unescape(rest: &[u8]) -> Option<(u8, usize)> {
+    let first = *rest.first()?;
+    if !first.is_ascii_digit() {
+        return first.is_ascii().then_some((first, 1));
+    }
+    let digits = rest.get(..3)?;
+    let value = std::str::from_utf8(digits).ok()?.parse::<u8>().ok()?;
+    Some((value, 3))
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_root() {
+            return f.write_str(".");
+        }
+        for label in &self.labels {
+            for &octet in label {
+                match octet {
+                    b'.' | b'\\' | b'"' | b';' | b'(' | b')' | b'@' | b'$' => {
+                        write!(f, "\\{}", char::from(octet))?;
+                    }
+                    0x21..=0x7e => write!(f, "{}", char::from(octet))?,
+                    _ => write!(f, "\\{octet:03}")?,
+                }
+            }
+            f.write_str(".")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn presentation_form_is_read_and_printed() {
+        let cases = [
+            ("example.com", "example.com.", "the final dot is supplied"),
+            ("EXAMPLE.Com.", "example.com.", "case is folded"),
+            (".", ".", "the root"),
+            (
+                r"a\.b.example.",
+                r"a\.b.example.",
+                "an escaped dot stays in its label",
+            ),
+            (r"\000\255x.", r"\000\255x.", "octets by number"),
+            (r"\065.", "a.", "a number that is a letter is folded, too"),
+        ];
+        for (text, printed, why) in cases {
+            assert_eq!(name(text).to_string(), printed, "{text}: {why}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused() {
+        let long = "a".repeat(64);
+        let cases = [
+            ("", NameError::Empty),
+            ("a..b", NameError::EmptyLabel { at: 2 }),
+            (".a", NameError::EmptyLabel { at: 0 }),
+            (long.as_str(), NameError::LongLabel { length: 64 }),
+            (r"a\25", NameError::BrokenEscape { at: 1 }),
+            (r"a\256", NameError::BrokenEscape { at: 1 }),
+            ("b\u{fc}cher", NameError::NotAscii { at: 1 }),
+        ];
+        for (text, error) in cases {
+            assert_eq!(text.parse::<Name>(), Err(error), "{text}");
+        }
+        let overlong = [
+            "a".repeat(63),
+            "b".repeat(63),
+            "c".repeat(63),
+            "d".repeat(63),
+        ]
+        .join(".");
+        assert_eq!(
+            overlong.parse::<Name>(),
+            Err(NameError::LongName { length: 257 })
+        );
+    }
+
+    #[test]
+    fn below_is_decided_by_labels_not_by_text() {
+        let cases = [
+            (
+                "ns.bone.ee.",
+                "one.ee.",
+                false,
+                "a suffix of the text, not of the labels",
+            ),
+            ("ns1.one.ee.", "one.ee.", true, "one label below"),
+            ("one.ee.", "one.ee.", false, "not below itself"),
+            ("one.ee.", ".", true, "everything is below the root"),
+            (
+                r"a\.one.ee.",
+                "one.ee.",
+                false,
+                "an escaped dot is no border",
+            ),
+        ];
+        for (below, above, expected, why) in cases {
+            assert_eq!(
+                name(below).is_below(&name(above)),
+                expected,
+                "{below} {above}: {why}"
+            );
+        }
+    }
+
+    #[test]
+    fn order_is_canonical() {
+        let sorted = [
+            ".",
+            "example.",
+            "a.example.",
+            "yljkjljk.a.example.",
+            "z.example.",
+            "test.",
+        ]
+        .map(name);
+        assert!(sorted.is_sorted(), "RFC 4034, section 6.1");
+    }
+
+    #[test]
+    fn a_dname_replaces_the_suffix() {
+        let moved = name("www.old.test.").rebase(&name("old.test."), &name("new.example."));
+        assert_eq!(moved, Some(name("www.new.example.")));
+        assert_eq!(
+            name("old.test.").rebase(&name("old.test."), &name("new.example.")),
+            None
+        );
+    }
+}

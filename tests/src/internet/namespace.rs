@@ -1,0 +1,237 @@
+//! Network namespaces: one for each simulated host.
+//!
+//! A namespace belongs to the thread that entered it, and to what that thread
+//! starts. So no process needs code between fork and exec: [`Namespace::enter`]
+//! runs a closure on a thread of its own inside, and a program started there
+//! lives there.
+//!
+//! Names are `bailiwick-<process>-<host>`. When a process died without its
+//! clean-up, the next one recognises the name by the process that is gone, and
+//! removes what is left ([`remove_stale`]).
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::tun::Tun;
+
+const FOLDER: &str = "/run/netns";
+const PREFIX: &str = "bailiwick-";
+const DEVICE: &str = "world";
+
+/// A network namespace, removed with all its processes when dropped.
+#[derive(Debug)]
+pub struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// Makes the namespace of a host, with no device but `lo`.
+    ///
+    /// # Errors
+    ///
+    /// Fails without the rights of root, or if the name is taken.
+    pub fn create(host: &str) -> Result<Self> {
+        let name = format!("{PREFIX}{}-{host}", std::process::id());
+        ip(&["netns", "add", &name], "")?;
+        Ok(Self { name })
+    }
+
+    /// Returns the name, as `ip netns` knows it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn path(&self) -> PathBuf {
+        Path::new(FOLDER).join(&self.name)
+    }
+
+    /// Runs `work` on a thread inside the namespace and waits for it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the namespace cannot be entered or `work` panics.
+    pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        let namespace = File::open(self.path())?;
+        thread::scope(|scope| {
+            let inside = scope.spawn(move || {
+                setns(&namespace, CloneFlags::CLONE_NEWNET)?;
+                Ok(work())
+            });
+            inside
+                .join()
+                .unwrap_or_else(|_| bail!("work inside {} panicked", self.name))
+        })
+    }
+
+    /// Starts a thread inside the namespace: each socket it opens is there.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the namespace cannot be opened.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<thread::JoinHandle<Result<T>>> {
+        let namespace = File::open(self.path())?;
+        Ok(thread::spawn(move || {
+            setns(&namespace, CloneFlags::CLONE_NEWNET)?;
+            Ok(work())
+        }))
+    }
+
+    /// Gives the host its addresses and a TUN device that everything goes to.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the kernel refuses the device or an address.
+    pub fn connect(&self, addresses: &[IpAddr]) -> Result<Tun> {
+        let device = self.enter(|| -> Result<Tun> {
+            // No duplicate address detection and no router solicitation: they
+            // delay the start and are packets that nobody sent on purpose.
+            for setting in [
+                "accept_dad",
+                "accept_ra",
+                "router_solicitations",
+                "addr_gen_mode",
+            ] {
+                let value = if setting == "addr_gen_mode" { "1" } else { "0" };
+                for scope in ["all", "default"] {
+                    let file = format!("/proc/sys/net/ipv6/conf/{scope}/{setting}");
+                    fs::write(&file, value).with_context(|| file.clone())?;
+                }
+            }
+            Ok(Tun::create(DEVICE)?)
+        })??;
+        let mut batch = format!(
+            "link set lo up\n\
+             link set {DEVICE} txqueuelen 10000\n\
+             link set {DEVICE} up\n"
+        );
+        for address in addresses {
+            match address {
+                IpAddr::V4(v4) => batch += &format!("addr add {v4}/32 dev {DEVICE}\n"),
+                IpAddr::V6(v6) => batch += &format!("addr add {v6}/128 dev {DEVICE} nodad\n"),
+            }
+        }
+        // The first address of each family is the one that programs send from.
+        for (everything, first) in [
+            (
+                "0.0.0.0/0",
+                addresses.iter().find(|address| address.is_ipv4()),
+            ),
+            ("::/0", addresses.iter().find(|address| address.is_ipv6())),
+        ] {
+            if let Some(source) = first {
+                batch += &format!("route add {everything} dev {DEVICE} src {source}\n");
+            }
+        }
+        ip(&["-n", &self.name, "-batch", "-"], &batch)?;
+        Ok(device)
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        remove(&self.name);
+    }
+}
+
+/// Removes the namespaces of processes that are gone.
+///
+/// # Errors
+///
+/// Fails if the list of namespaces cannot be read.
+pub(super) fn remove_stale() -> Result<()> {
+    let Ok(entries) = fs::read_dir(FOLDER) else {
+        return Ok(()); // no namespace was ever made on this machine
+    };
+    for entry in entries {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let owner = name
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split('-').next())
+            .and_then(|process| process.parse::<u32>().ok());
+        if let Some(owner) = owner
+            && !Path::new(&format!("/proc/{owner}")).exists()
+        {
+            remove(&name);
+        }
+    }
+    Ok(())
+}
+
+/// Ends the processes inside a namespace and removes it. Everything inside was
+/// started by its owner, so nothing else can be hit.
+fn remove(name: &str) {
+    let deadline = Instant::now() + Duration::from_secs(2);
+    loop {
+        let processes = processes_in(&Path::new(FOLDER).join(name));
+        if processes.is_empty() || Instant::now() > deadline {
+            break;
+        }
+        for process in processes {
+            // A process that ended meanwhile is what is wanted.
+            let _ = kill(process, Signal::SIGKILL);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    if let Err(error) = ip(&["netns", "del", name], "") {
+        eprintln!("namespace {name} is left behind: {error:#}");
+    }
+}
+
+/// Lists the processes whose main thread is in the namespace, without this one
+/// and without those that only wait to be collected by their parent.
+fn processes_in(namespace: &Path) -> BTreeSet<Pid> {
+    let Ok(inside) = fs::metadata(namespace) else {
+        return BTreeSet::new();
+    };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return BTreeSet::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|process| *process != std::process::id().cast_signed())
+        .filter(|process| {
+            fs::metadata(format!("/proc/{process}/ns/net"))
+                .is_ok_and(|theirs| theirs.ino() == inside.ino() && theirs.dev() == inside.dev())
+        })
+        .map(Pid::from_raw)
+        .collect()
+}
+
+/// Runs `ip` with these arguments and this standard input.
+fn ip(arguments: &[&str], input: &str) -> Result<()> {
+    let mut child = Command::new("ip")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("ip")?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input.as_bytes())?;
+    }
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        bail!(
+            "ip {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    Ok(())
+}

@@ -18,16 +18,51 @@
 use std::time::Duration;
 
 use bailiwick_core::{
-    name::Name, observation::Observation, query::Query, report::RoundId, time::Timestamp,
-    vantage::VantagePoint,
+    limit::Limits, name::Name, observation::Observation, query::Query, report::RoundId,
+    time::Timestamp, vantage::VantagePoint,
 };
 
+mod controls;
 pub mod hints;
+mod ledger;
+mod plan;
+mod reach;
+mod reply;
 mod session;
+mod survey;
+mod sweep;
 mod tracer;
+mod walk;
 
+pub use plan::{Only, Plan};
 pub use session::Session;
 pub use tracer::Tracer;
+
+/// How long the parts of a check wait. A one-shot check gives one silent server 2 seconds.
+mod patience {
+    use std::time::Duration;
+
+    /// The first try over UDP.
+    pub(crate) const FIRST: Duration = Duration::from_millis(700);
+    /// The second try over UDP.
+    pub(crate) const SECOND: Duration = Duration::from_millis(1200);
+    /// A question to a server that has answered before.
+    pub(crate) const FOLLOW: Duration = Duration::from_millis(700);
+    /// A TCP connection with all its answers.
+    pub(crate) const TCP: Duration = Duration::from_millis(1900);
+    /// A recursive resolver that may have to walk itself.
+    pub(crate) const RESOLVER: Duration = Duration::from_millis(4500);
+    /// How long resolvers are waited for when they do not decide, from the start.
+    pub(crate) const SURVEY_GRACE: Duration = Duration::from_millis(1450);
+    /// The time between the two halves of control C4.
+    pub(crate) const CONSTANCY: Duration = Duration::from_secs(3);
+}
+
+/// When a machine stops: a little before whoever waits gives up, and never past limit B8.
+fn deadline(timeout: Duration, limits: &Limits) -> Duration {
+    let timeout = timeout.min(limits.wall_time);
+    timeout.saturating_sub(Duration::from_millis(200).min(timeout / 10))
+}
 
 /// Something that asks and learns until it is done. Times count from its start.
 pub trait Machine {

@@ -28,6 +28,7 @@ use std::fs;
 use std::io::Read;
 use std::net::IpAddr;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -187,10 +188,13 @@ impl Internet {
 
     fn start_in(blueprint: Blueprint, options: Options, folder: TempDir) -> Result<Self> {
         namespace::remove_stale()?;
+        static WORLDS: AtomicUsize = AtomicUsize::new(0);
+        let world = WORLDS.fetch_add(1, Ordering::Relaxed);
+        fs::write(folder.path().join("resolv.conf"), "nameserver 8.8.8.8\n")?;
         let mut namespaces = Vec::new();
         let mut links = Vec::new();
         for host in &blueprint.hosts {
-            let namespace = Namespace::create(&host.name)?;
+            let namespace = Namespace::create(world, &host.name)?;
             let device = namespace
                 .connect(&host.addresses)
                 .with_context(|| host.name.clone())?;
@@ -290,6 +294,17 @@ impl Internet {
         Ok(self.switch.fabric().counts(host))
     }
 
+    /// Forgets what one host sent.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no such host.
+    pub fn reset_counts_of(&self, host: &str) -> Result<()> {
+        let host = self.index(host)?;
+        self.switch.fabric().reset_counts_of(host);
+        Ok(())
+    }
+
     /// Forgets what all hosts sent.
     pub fn reset_counts(&self) {
         self.switch.fabric().reset_counts();
@@ -381,8 +396,8 @@ impl Internet {
     ///
     /// Fails if the program cannot be started.
     pub fn start_program(&self, host: &str, command: &mut Command) -> Result<Child> {
-        let program = command.get_program().to_string_lossy().into_owned();
-        self.enter(host, || command.spawn())?.context(program)
+        let resolver = self.folder.path().join("resolv.conf");
+        self.namespace(host)?.start_program(command, &resolver)
     }
 
     /// Loads a new version of a zone at a server.

@@ -5,7 +5,7 @@
 //! runs a closure on a thread of its own inside, and a program started there
 //! lives there.
 //!
-//! Names are `bailiwick-<process>-<host>`. When a process died without its
+//! Names are `bailiwick-<process>-<world>-<host>`. When a process died without its
 //! clean-up, the next one recognises the name by the process that is gone, and
 //! removes what is left ([`remove_stale`]).
 
@@ -15,12 +15,13 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use nix::sched::{CloneFlags, setns};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -37,13 +38,14 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Makes the namespace of a host, with no device but `lo`.
+    /// Makes the namespace of a host, with no device but `lo`. The number of the
+    /// world tells apart those of one process.
     ///
     /// # Errors
     ///
     /// Fails without the rights of root, or if the name is taken.
-    pub fn create(host: &str) -> Result<Self> {
-        let name = format!("{PREFIX}{}-{host}", std::process::id());
+    pub fn create(world: usize, host: &str) -> Result<Self> {
+        let name = format!("{PREFIX}{}-{world}-{host}", std::process::id());
         ip(&["netns", "add", &name], "")?;
         Ok(Self { name })
     }
@@ -73,6 +75,30 @@ impl Namespace {
                 .join()
                 .unwrap_or_else(|_| bail!("work inside {} panicked", self.name))
         })
+    }
+
+    /// Starts a program inside the namespace, for which `resolver` stands in
+    /// `/etc/resolv.conf`, if that file exists: a program that asks the system's
+    /// resolver shall not depend on this machine's.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the program cannot be started.
+    pub fn start_program(&self, command: &mut Command, resolver: &Path) -> Result<Child> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        self.enter(|| -> Result<Child> {
+            let settings = Path::new("/etc/resolv.conf");
+            if settings.exists() {
+                // A mount namespace for this thread and what it starts.
+                unshare(CloneFlags::CLONE_NEWNS)?;
+                let nothing = None::<&str>;
+                let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+                mount(nothing, "/", nothing, private, nothing)?;
+                mount(Some(resolver), settings, nothing, MsFlags::MS_BIND, nothing)?;
+            }
+            Ok(command.spawn()?)
+        })?
+        .context(program)
     }
 
     /// Starts a thread inside the namespace: each socket it opens is there.

@@ -274,7 +274,12 @@ pub fn scenarios() -> Vec<Scenario> {
             WWW,
             "alias CNAME ns1\n",
         ]),
-        healthy("healthy.com.", Nsd, "healthy"),
+        healthy("healthy.com.", Nsd, "healthy").child(&[
+            NS,
+            HOSTS,
+            WWW,
+            "text TXT hello\nalias CNAME www\n",
+        ]),
         healthy("healthy.nl.", Knot, "healthy, under an anycast TLD"),
         healthy(
             "healthy.co.uk.",
@@ -383,7 +388,8 @@ pub fn scenarios() -> Vec<Scenario> {
             Nsd,
             "one address of ns1 is in the zone only",
         )
-        .child(&[NS, HOSTS, "ns1 A 94.140.N.54\n", WWW]),
+        .child(&[NS, HOSTS, "ns1 A 45.83.N.54\n", WWW])
+        .addresses(&[new1_v4, new1_v6, new2_v4, new2_v6, "45.83.N.54"]),
         healthy("lame.com.", Nsd, "ns2 refuses")
             .addresses(&[new1_v4, new1_v6])
             .also(Lame, &[new2_v4, new2_v6], &[]),

@@ -253,10 +253,15 @@ impl Fabric {
 
     /// Forgets what every host sent.
     pub fn reset_counts(&mut self) {
-        for (counts, connections) in self.counts.iter_mut().zip(&mut self.connections) {
-            *counts = Counts::default();
-            connections.clear();
+        for host in 0..self.links.len() {
+            self.reset_counts_of(host);
         }
+    }
+
+    /// Forgets what a host sent.
+    pub fn reset_counts_of(&mut self, host: HostIndex) {
+        self.counts[host] = Counts::default();
+        self.connections[host].clear();
     }
 
     /// Decides for one packet of a host: to whom and after how long, if at all.

@@ -1,1 +1,11 @@
-//! Placeholder header.
+//! Values to bytes and back.
+//!
+//! - [`dns`]: DNS messages. Queries are written here octet by octet, so that the
+//!   transport knows what it sent; replies are read by `hickory-proto`.
+//! - [`zone`]: records in master-file syntax.
+//!
+//! Nothing here opens a file or a socket, and nothing of foreign origin can
+//! make it panic or allocate more than a small multiple of its own length.
+
+pub mod dns;
+pub mod zone;

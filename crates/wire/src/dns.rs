@@ -1,0 +1,555 @@
+//! DNS messages (RFC 1035, section 4; EDNS: RFC 6891).
+//!
+//! A reply is read in two steps. [`peek`] takes what says whether it belongs to
+//! a query of ours: ID, flags, question. [`decode`] takes the rest, and gives
+//! all or nothing; whoever needs the octets keeps them.
+//!
+//! [`encode_query`] writes what we ask. [`encode_message`] and [`encode_reply`]
+//! write what a simulated server answers.
+
+use bailiwick_core::{
+    message::{Class, Edns, ExtendedError, Flags, Message, Question, Rcode},
+    name::{MAX_NAME, Name, NameError},
+    query::{Options, UDP_SIZE},
+    record::{Dnskey, Ds, Record, RecordData, RecordType, Soa},
+};
+use hickory_proto::{
+    op::{self, MessageType, OpCode, ResponseCode},
+    rr::{
+        self, DNSClass, RData,
+        rdata::{
+            NULL,
+            opt::{EdnsCode, EdnsOption, NSIDPayload},
+        },
+    },
+    serialize::binary::{BinEncodable, BinEncoder},
+};
+
+/// Length of the header in octets.
+pub const HEADER: usize = 12;
+
+const QR: u8 = 0x80;
+const TC: u8 = 0x02;
+const RD: u8 = 0x01;
+const CD: u8 = 0x10;
+const OPT: u16 = 41;
+const DO: u16 = 0x8000;
+const NSID: u16 = 3;
+const EXTENDED_ERROR: u16 = 15;
+/// The largest TTL (RFC 2181, section 8; RFC 8767, section 4 caps what is larger).
+const MAX_TTL: u32 = i32::MAX as u32;
+
+/// Why the octets of a reply cannot be read as a DNS message.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum DecodeError {
+    /// Shorter than a header.
+    #[error("{length} octets are no header")]
+    NoHeader {
+        /// Length in octets.
+        length: usize,
+    },
+    /// The header promises more than the octets can hold.
+    #[error("{counted} records and questions do not fit into {length} octets")]
+    Counts {
+        /// Entries by the header, all sections together.
+        counted: usize,
+        /// Length in octets.
+        length: usize,
+    },
+    /// More than one question; no server may repeat more than it was asked.
+    #[error("{count} questions")]
+    Questions {
+        /// Questions by the header.
+        count: u16,
+    },
+    /// The codec found it broken.
+    #[error("{0}")]
+    Broken(String),
+    /// The data of a record is too short for its type.
+    #[error("{record_type} record of {length} octets")]
+    Data {
+        /// The type.
+        record_type: RecordType,
+        /// Length of the data in octets.
+        length: usize,
+    },
+    /// A name is none.
+    #[error("broken name: {0}")]
+    Name(#[from] NameError),
+}
+
+/// What says whether a message belongs to a query, read before all else.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Envelope {
+    /// ID.
+    pub id: u16,
+    /// QR: a reply.
+    pub response: bool,
+    /// The kind of query.
+    pub opcode: u8,
+    /// Name on the wire in the case received, type and class; `None` if there is no question.
+    pub question: Option<(Vec<u8>, u16, u16)>,
+    /// TC.
+    pub truncated: bool,
+}
+
+/// Reads ID, flags and question.
+///
+/// `None` if that much is not there, if the name of the question is compressed
+/// (there is nothing before it that a pointer could mean), or if there is more
+/// than one question.
+#[must_use]
+pub fn peek(octets: &[u8]) -> Option<Envelope> {
+    let header = octets.get(..HEADER)?;
+    let question = match u16_at(header, 4)? {
+        0 => None,
+        1 => {
+            let end = HEADER + name_length(&octets[HEADER..])?;
+            Some((
+                octets.get(HEADER..end)?.to_vec(),
+                u16_at(octets, end)?,
+                u16_at(octets, end + 2)?,
+            ))
+        }
+        _ => return None,
+    };
+    Some(Envelope {
+        id: u16_at(header, 0)?,
+        response: header[2] & QR != 0,
+        opcode: header[2] >> 3 & 0x0f,
+        question,
+        truncated: header[2] & TC != 0,
+    })
+}
+
+/// Returns the length of the uncompressed name at the beginning, root label included.
+fn name_length(octets: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while at < MAX_NAME {
+        match *octets.get(at)? {
+            0 => return Some(at + 1),
+            label @ 1..=63 => at += 1 + usize::from(label),
+            _ => return None,
+        }
+    }
+    None
+}
+
+fn u16_at(octets: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(octets.get(at..at + 2)?.try_into().ok()?))
+}
+
+/// Writes a query.
+///
+/// Letter `i` of the name is upper case if bit `i` modulo 64 of `case` is set
+/// (draft-vixie-dnsext-dns0x20); 0 gives lower case. EDNS offers [`UDP_SIZE`]
+/// octets and asks for the NSID (RFC 5001).
+#[must_use]
+pub fn encode_query(question: &Question, options: &Options, id: u16, case: u64) -> Vec<u8> {
+    let mut octets = Vec::with_capacity(HEADER + question.name.wire_length() + 4 + 15);
+    octets.extend(id.to_be_bytes());
+    octets.push(if options.recursion_desired { RD } else { 0 });
+    octets.push(if options.checking_disabled { CD } else { 0 });
+    for count in [1, 0, 0, u16::from(options.edns)] {
+        octets.extend(count.to_be_bytes());
+    }
+    push_question(&mut octets, question, case);
+    if options.edns {
+        octets.push(0);
+        octets.extend(OPT.to_be_bytes());
+        octets.extend(UDP_SIZE.to_be_bytes());
+        octets.extend([0, 0]);
+        octets.extend(if options.dnssec_ok { DO } else { 0 }.to_be_bytes());
+        octets.extend(4_u16.to_be_bytes());
+        octets.extend(NSID.to_be_bytes());
+        octets.extend([0, 0]);
+    }
+    octets
+}
+
+fn push_question(octets: &mut Vec<u8>, question: &Question, case: u64) {
+    let start = octets.len();
+    octets.extend(question.name.to_wire());
+    if case != 0 {
+        mix_case(&mut octets[start..], case);
+    }
+    octets.extend(question.record_type.0.to_be_bytes());
+    octets.extend(class_code(question.class).to_be_bytes());
+}
+
+/// Raises the letters of a lower-case name on the wire whose bit is set.
+fn mix_case(name: &mut [u8], case: u64) {
+    let mut at = 0;
+    let mut letter = 0_u32;
+    while let Some(&label) = name.get(at) {
+        let end = at + 1 + usize::from(label);
+        for octet in name.get_mut(at + 1..end).into_iter().flatten() {
+            if octet.is_ascii_lowercase() {
+                if case >> (letter % 64) & 1 == 1 {
+                    octet.make_ascii_uppercase();
+                }
+                letter += 1;
+            }
+        }
+        if label == 0 {
+            return;
+        }
+        at = end;
+    }
+}
+
+/// Returns the code of a class on the wire (IANA "DNS CLASSes").
+#[must_use]
+pub fn class_code(class: Class) -> u16 {
+    match class {
+        Class::In => 1,
+        Class::Chaos => 3,
+    }
+}
+
+/// Reads a message.
+///
+/// # Errors
+///
+/// Returns [`DecodeError`] if any part of it is broken; there are no half messages.
+/// Octets after the last record are not looked at.
+pub fn decode(octets: &[u8]) -> Result<Message, DecodeError> {
+    check_counts(octets)?;
+    let message =
+        op::Message::from_vec(octets).map_err(|broken| DecodeError::Broken(broken.to_string()))?;
+    // The codec folds codes that it does not know; the octets do not.
+    let low = u16::from(octets[3] & 0x0f);
+    let high = message
+        .edns
+        .as_ref()
+        .map_or(0, |edns| u16::from(edns.rcode_high()));
+    let header = &message.metadata;
+    Ok(Message {
+        rcode: Rcode(high << 4 | low),
+        flags: Flags {
+            authoritative: header.authoritative,
+            truncated: header.truncation,
+            recursion_desired: header.recursion_desired,
+            recursion_available: header.recursion_available,
+            authentic_data: header.authentic_data,
+            checking_disabled: header.checking_disabled,
+        },
+        answer: records(&message.answers)?,
+        authority: records(&message.authorities)?,
+        additional: records(&message.additionals)?,
+        edns: message.edns.as_ref().map(edns),
+        octets: octets.len(),
+    })
+}
+
+/// Refuses counts that cannot be true before anything is allocated for them: a
+/// question has at least 5 octets, a record 11.
+fn check_counts(octets: &[u8]) -> Result<(), DecodeError> {
+    let length = octets.len();
+    let no_header = DecodeError::NoHeader { length };
+    let header = octets.get(..HEADER).ok_or(no_header.clone())?;
+    let mut counts = [0_usize; 4];
+    for (section, count) in counts.iter_mut().enumerate() {
+        *count = usize::from(u16_at(header, 4 + 2 * section).ok_or(no_header.clone())?);
+    }
+    let [questions, records @ ..] = counts;
+    if questions > 1 {
+        return Err(DecodeError::Questions {
+            count: u16_at(header, 4).unwrap_or(u16::MAX),
+        });
+    }
+    let records: usize = records.iter().sum();
+    if questions * 5 + records * 11 > length - HEADER {
+        return Err(DecodeError::Counts {
+            counted: questions + records,
+            length,
+        });
+    }
+    Ok(())
+}
+
+fn records(section: &[rr::Record]) -> Result<Vec<Record>, DecodeError> {
+    section.iter().map(record).collect()
+}
+
+fn record(record: &rr::Record) -> Result<Record, DecodeError> {
+    Ok(Record {
+        name: name(&record.name)?,
+        ttl: record.ttl.min(MAX_TTL),
+        data: data(&record.data)?,
+    })
+}
+
+fn name(name: &rr::Name) -> Result<Name, DecodeError> {
+    Ok(Name::from_labels(name.iter())?)
+}
+
+fn data(data: &RData) -> Result<RecordData, DecodeError> {
+    Ok(match data {
+        RData::A(address) => RecordData::A(address.0),
+        RData::AAAA(address) => RecordData::Aaaa(address.0),
+        RData::NS(host) => RecordData::Ns(name(&host.0)?),
+        RData::CNAME(target) => RecordData::Cname(name(&target.0)?),
+        RData::SOA(soa) => RecordData::Soa(Soa {
+            mname: name(&soa.mname)?,
+            rname: name(&soa.rname)?,
+            serial: soa.serial,
+            refresh: soa.refresh.cast_unsigned(),
+            retry: soa.retry.cast_unsigned(),
+            expire: soa.expire.cast_unsigned(),
+            minimum: soa.minimum,
+        }),
+        RData::TXT(text) => RecordData::Txt(text.txt_data.to_vec()),
+        RData::Unknown { code, rdata } => {
+            from_octets(RecordType(u16::from(*code)), &rdata.anything)?
+        }
+        other => from_octets(
+            RecordType(u16::from(other.record_type())),
+            &canonical(other)?,
+        )?,
+    })
+}
+
+/// Returns the data of a record with its names expanded and in lower case
+/// (RFC 4034, section 6.2), so that equal data has equal octets.
+fn canonical(data: &RData) -> Result<Vec<u8>, DecodeError> {
+    let mut octets = Vec::new();
+    let mut encoder = BinEncoder::new(&mut octets);
+    encoder.set_canonical_form(true);
+    data.emit(&mut encoder)
+        .map_err(|broken| DecodeError::Broken(broken.to_string()))?;
+    Ok(octets)
+}
+
+/// Reads the types whose names may not be compressed, so that their octets say all.
+fn from_octets(record_type: RecordType, octets: &[u8]) -> Result<RecordData, DecodeError> {
+    let short = || DecodeError::Data {
+        record_type,
+        length: octets.len(),
+    };
+    Ok(match record_type {
+        RecordType::DNAME => RecordData::Dname(whole_name(octets).ok_or_else(short)?),
+        RecordType::DS => match octets {
+            [tag_high, tag_low, algorithm, digest_type, digest @ ..] => RecordData::Ds(Ds {
+                key_tag: u16::from_be_bytes([*tag_high, *tag_low]),
+                algorithm: *algorithm,
+                digest_type: *digest_type,
+                digest: digest.into(),
+            }),
+            _ => return Err(short()),
+        },
+        RecordType::DNSKEY => match octets {
+            [flags_high, flags_low, protocol, algorithm, key @ ..] => RecordData::Dnskey(Dnskey {
+                flags: u16::from_be_bytes([*flags_high, *flags_low]),
+                protocol: *protocol,
+                algorithm: *algorithm,
+                public_key: key.into(),
+            }),
+            _ => return Err(short()),
+        },
+        _ => RecordData::Other(record_type, octets.into()),
+    })
+}
+
+/// Reads an uncompressed name that fills all the octets.
+fn whole_name(octets: &[u8]) -> Option<Name> {
+    if name_length(octets)? != octets.len() {
+        return None;
+    }
+    let mut labels = Vec::new();
+    let mut rest = octets;
+    while let Some((&label @ 1.., after)) = rest.split_first() {
+        let (label, after) = after.split_at_checked(usize::from(label))?;
+        labels.push(label);
+        rest = after;
+    }
+    Name::from_labels(labels).ok()
+}
+
+fn edns(edns: &op::Edns) -> Edns {
+    let mut nsid = None;
+    let mut errors = Vec::new();
+    for (_, option) in edns.options().as_ref() {
+        match option {
+            EdnsOption::NSID(id) => nsid = Some(id.as_ref().into()),
+            EdnsOption::Unknown(EXTENDED_ERROR, data) => errors.extend(extended_error(data)),
+            _ => {}
+        }
+    }
+    Edns {
+        version: edns.version(),
+        udp_size: edns.max_payload(),
+        nsid,
+        errors,
+    }
+}
+
+/// Reads an extended error (RFC 8914, section 2); one that is too short says nothing.
+fn extended_error(data: &[u8]) -> Option<ExtendedError> {
+    let (code, text) = data.split_first_chunk()?;
+    Some(ExtendedError {
+        code: u16::from_be_bytes(*code),
+        text: text.into(),
+    })
+}
+
+/// Writes a message as a server would send it, with compressed names.
+///
+/// The question is in lower case; a server that keeps the case of the query
+/// uses [`encode_reply`].
+#[must_use]
+pub fn encode_message(message: &Message, question: Option<&Question>, id: u16) -> Vec<u8> {
+    let mut wire = op::Message::new(id, MessageType::Response, OpCode::Query);
+    let header = &mut wire.metadata;
+    header.authoritative = message.flags.authoritative;
+    header.truncation = message.flags.truncated;
+    header.recursion_desired = message.flags.recursion_desired;
+    header.recursion_available = message.flags.recursion_available;
+    header.authentic_data = message.flags.authentic_data;
+    header.checking_disabled = message.flags.checking_disabled;
+    header.response_code = ResponseCode::from(
+        (message.rcode.0 >> 4).to_be_bytes()[1],
+        message.rcode.0.to_be_bytes()[1] & 0x0f,
+    );
+    wire.queries = question.map(to_query).into_iter().collect();
+    let class = question.map_or(Class::In, |question| question.class);
+    let to_records = |section: &[Record]| section.iter().map(|r| to_record(r, class)).collect();
+    wire.answers = to_records(&message.answer);
+    wire.authorities = to_records(&message.authority);
+    wire.additionals = to_records(&message.additional);
+    wire.edns = message.edns.as_ref().map(to_edns);
+    wire.to_vec().unwrap_or_else(|_| too_long(id))
+}
+
+/// Writes the reply to a query: its ID, its question in its case, then as [`encode_message`].
+#[must_use]
+pub fn encode_reply(message: &Message, query: &Envelope) -> Vec<u8> {
+    let question = query.question.as_ref().and_then(to_question);
+    let mut octets = encode_message(message, question.as_ref(), query.id);
+    if let (Some(_), Some((name, _, _))) = (question, &query.question) {
+        // Nothing can be compressed before the first name, so it stands there in full.
+        if let Some(place) = octets.get_mut(HEADER..HEADER + name.len()) {
+            place.copy_from_slice(name);
+        }
+    }
+    octets
+}
+
+/// Reads a question from its parts on the wire; `None` for classes that nobody here asks in.
+#[must_use]
+pub fn to_question((name, record_type, class): &(Vec<u8>, u16, u16)) -> Option<Question> {
+    Some(Question {
+        name: whole_name(name)?,
+        record_type: RecordType(*record_type),
+        class: match class {
+            1 => Class::In,
+            3 => Class::Chaos,
+            _ => return None,
+        },
+    })
+}
+
+/// A message of more than 65,535 octets cannot be sent; a server says SERVFAIL then.
+fn too_long(id: u16) -> Vec<u8> {
+    let mut octets = id.to_be_bytes().to_vec();
+    octets.extend([QR, 2, 0, 0, 0, 0, 0, 0, 0, 0]);
+    octets
+}
+
+fn to_query(question: &Question) -> op::Query {
+    let mut query = op::Query::query(
+        to_name(&question.name),
+        rr::RecordType::from(question.record_type.0),
+    );
+    query.set_query_class(DNSClass::from(class_code(question.class)));
+    query
+}
+
+fn to_name(name: &Name) -> rr::Name {
+    let mut wire = rr::Name::from_labels(name.labels()).unwrap_or_else(|_| rr::Name::root());
+    wire.set_fqdn(true);
+    wire
+}
+
+fn to_record(record: &Record, class: Class) -> rr::Record {
+    let mut wire = rr::Record::from_rdata(to_name(&record.name), record.ttl, to_data(&record.data));
+    wire.dns_class = DNSClass::from(class_code(class));
+    wire
+}
+
+fn to_data(data: &RecordData) -> RData {
+    match data {
+        RecordData::A(address) => RData::A((*address).into()),
+        RecordData::Aaaa(address) => RData::AAAA((*address).into()),
+        RecordData::Ns(host) => RData::NS(rr::rdata::NS(to_name(host))),
+        RecordData::Cname(target) => RData::CNAME(rr::rdata::CNAME(to_name(target))),
+        RecordData::Soa(soa) => RData::SOA(rr::rdata::SOA::new(
+            to_name(&soa.mname),
+            to_name(&soa.rname),
+            soa.serial,
+            soa.refresh.cast_signed(),
+            soa.retry.cast_signed(),
+            soa.expire.cast_signed(),
+            soa.minimum,
+        )),
+        other => RData::Unknown {
+            code: rr::RecordType::from(other.record_type().0),
+            rdata: NULL::with(to_octets(other)),
+        },
+    }
+}
+
+/// Returns the data of a record as on the wire, without compression.
+#[must_use]
+pub fn to_octets(data: &RecordData) -> Vec<u8> {
+    match data {
+        RecordData::A(address) => address.octets().to_vec(),
+        RecordData::Aaaa(address) => address.octets().to_vec(),
+        RecordData::Ns(name) | RecordData::Cname(name) | RecordData::Dname(name) => name.to_wire(),
+        RecordData::Soa(soa) => {
+            let mut octets = soa.mname.to_wire();
+            octets.extend(soa.rname.to_wire());
+            for number in [soa.serial, soa.refresh, soa.retry, soa.expire, soa.minimum] {
+                octets.extend(number.to_be_bytes());
+            }
+            octets
+        }
+        RecordData::Txt(strings) => {
+            let mut octets = Vec::new();
+            for string in strings {
+                // A character string has at most 255 octets (RFC 1035, section 3.3).
+                let string = &string[..string.len().min(255)];
+                octets.push(u8::try_from(string.len()).unwrap_or(u8::MAX));
+                octets.extend_from_slice(string);
+            }
+            octets
+        }
+        RecordData::Ds(ds) => {
+            let mut octets = ds.key_tag.to_be_bytes().to_vec();
+            octets.extend([ds.algorithm, ds.digest_type]);
+            octets.extend_from_slice(&ds.digest);
+            octets
+        }
+        RecordData::Dnskey(key) => key.to_wire(),
+        RecordData::Other(_, octets) => octets.to_vec(),
+    }
+}
+
+fn to_edns(edns: &Edns) -> op::Edns {
+    let mut wire = op::Edns::new();
+    wire.set_version(edns.version);
+    wire.set_max_payload(edns.udp_size);
+    if let Some(nsid) = &edns.nsid
+        && let Ok(nsid) = NSIDPayload::new(nsid.to_vec())
+    {
+        wire.options_mut().insert(EdnsOption::NSID(nsid));
+    }
+    for error in &edns.errors {
+        let mut data = error.code.to_be_bytes().to_vec();
+        data.extend_from_slice(&error.text);
+        wire.options_mut()
+            .insert(EdnsOption::Unknown(EXTENDED_ERROR, data));
+    }
+    debug_assert_eq!(u16::from(EdnsCode::NSID), NSID);
+    wire
+}

@@ -1,1 +1,15 @@
-//! Placeholder header.
+//! Joins reports into evidence, applies the findings, gives the verdict.
+//!
+//! ```text
+//!  Report ─▶ Evidence ─▶ Picture ─▶ findings, three axes ─▶ state ─▶ Verdict
+//! ```
+//!
+//! Everything here is a pure function of its arguments: equal evidence gives an equal verdict,
+//! in whatever order its reports came.
+
+mod evidence;
+pub mod picture;
+pub mod rule;
+mod serial;
+
+pub use evidence::Evidence;

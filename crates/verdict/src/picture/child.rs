@@ -1,0 +1,585 @@
+//! One address of a name server of the zone, and how it stands.
+//!
+//! Every address that the delegation, the zone or the expectation names is asked for the SOA
+//! and the NS set of the zone, over UDP and over TCP. [`Standing`] is what came of it over one
+//! transport. A [`Child`] joins the views of all vantage points: one that got an answer with
+//! authority is enough to say that the server has the zone, while silence counts only from
+//! vantage points that are healthy and that others answer in the same family and transport.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+    time::Duration,
+};
+
+use bailiwick_core::{
+    delegation::Delegation,
+    finding::Source,
+    message::{Message, Rcode},
+    name::Name,
+    observation::{Outcome, Rejection, Unreadable, Withheld},
+    query::{Purpose, Via},
+    record::{Dnskey, RecordData, RecordType, Soa, Ttl},
+    report::Report,
+    server::Family,
+    vantage::VantageId,
+    verdict::Condition,
+};
+
+use super::{Host, Seen, Vantage, serving};
+
+/// How an address stands over one transport. The order is from best to worst.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Standing {
+    /// It answers with authority for the zone.
+    Authoritative,
+    /// It answers with authority, with somebody else's zone content.
+    Foreign,
+    /// It answers, but not with authority.
+    Lame(Lame),
+    /// It does not answer.
+    Silent(Silent),
+    /// It was not asked.
+    NotAsked(Option<Withheld>),
+}
+
+/// Why an answer is not one with authority for the zone.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Lame {
+    /// REFUSED.
+    Refused,
+    /// SERVFAIL.
+    ServerFailure,
+    /// Any other response code that is no answer, NXDOMAIN included.
+    Error(Rcode),
+    /// The answer is there without AA.
+    NotAuthoritative,
+    /// A referral to a zone above, sideways, or to the zone itself.
+    Referral(Name),
+    /// It answers for an enclosing zone, and has none of this name.
+    Enclosing(Name),
+    /// Nothing was in it, and TC is set.
+    Truncated,
+    /// Octets that are no usable answer.
+    Unreadable(Unreadable),
+    /// NOERROR and nothing else.
+    Empty,
+}
+
+/// How an address does not answer.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Silent {
+    /// Nothing came in time, nor later.
+    Timeout,
+    /// ICMP, RST, or a connection that ended early.
+    Rejected(Rejection),
+}
+
+impl Standing {
+    /// Returns the word for the tables.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        match self {
+            Self::Authoritative => Condition::Authoritative,
+            Self::Foreign => Condition::Foreign,
+            Self::Lame(_) => Condition::Lame,
+            Self::Silent(_) => Condition::Silent,
+            Self::NotAsked(_) => Condition::Withheld,
+        }
+    }
+
+    /// Returns whether it is [`Standing::Authoritative`].
+    #[must_use]
+    pub fn is_authoritative(&self) -> bool {
+        *self == Self::Authoritative
+    }
+
+    /// Returns whether anything came back that is a DNS response.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        matches!(self, Self::Authoritative | Self::Foreign | Self::Lame(_))
+    }
+
+    /// Returns whether it was asked and did not answer.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        matches!(self, Self::Silent(_))
+    }
+}
+
+impl fmt::Display for Standing {
+    /// Writes what is wrong, in a few words; nothing for an authoritative server.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Authoritative => Ok(()),
+            Self::Foreign => f.write_str("answers with somebody else's zone content"),
+            Self::Lame(why) => why.fmt(f),
+            Self::Silent(Silent::Timeout) => f.write_str("no answer"),
+            Self::Silent(Silent::Rejected(why)) => why.fmt(f),
+            Self::NotAsked(None) => f.write_str("not asked"),
+            Self::NotAsked(Some(why)) => why.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Lame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("answers REFUSED"),
+            Self::ServerFailure => f.write_str("answers SERVFAIL"),
+            Self::Error(rcode) => write!(f, "answers {rcode}"),
+            Self::NotAuthoritative => f.write_str("answers without authority (AA is not set)"),
+            Self::Referral(zone) => write!(f, "refers to the servers of {zone}"),
+            Self::Enclosing(zone) => write!(f, "has {zone}, but not this zone"),
+            Self::Truncated => f.write_str("answers with TC and nothing in it"),
+            Self::Unreadable(why) => write!(f, "unusable answer ({why})"),
+            Self::Empty => f.write_str("answers NOERROR without data"),
+        }
+    }
+}
+
+/// How an address takes EDNS (RFC 6891) over UDP.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EdnsBehaviour {
+    /// It answers questions with EDNS.
+    Works,
+    /// It answers questions without EDNS only.
+    PlainOnly,
+    /// It was not seen to answer at all.
+    Unknown,
+}
+
+/// What one vantage point saw of one address.
+#[derive(Clone, Debug)]
+pub struct ChildView<'e> {
+    /// Who saw it.
+    pub vantage: &'e VantageId,
+    /// Over UDP.
+    pub udp: Standing,
+    /// Over TCP.
+    pub tcp: Standing,
+    /// Whether silence over UDP says something about the server.
+    pub udp_counts: bool,
+    /// Whether silence over TCP says something about the server.
+    pub tcp_counts: bool,
+    /// Whether not a single question of this vantage point was lost at servers that are alive.
+    pub no_loss: bool,
+    /// EDNS over UDP.
+    pub edns: EdnsBehaviour,
+    /// Everything that was asked of the address, in order.
+    pub seen: Vec<Seen<'e>>,
+}
+
+impl<'e> ChildView<'e> {
+    /// Returns the better of both transports.
+    #[must_use]
+    pub fn standing(&self) -> &Standing {
+        (&self.udp).min(&self.tcp)
+    }
+
+    /// Returns whether the address is dead as seen from here: it was asked, answered nothing
+    /// over either transport, and this vantage point's silence counts.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        let silent = |s: &Standing| !s.answers();
+        let counted =
+            (self.udp.is_silent() && self.udp_counts) || (self.tcp.is_silent() && self.tcp_counts);
+        let undecided = self.udp.is_silent() && !self.udp_counts;
+        silent(&self.udp) && silent(&self.tcp) && counted && !undecided
+    }
+
+    /// Returns where the evidence for the standing is: the questions for SOA and NS of the zone.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Source> {
+        self.seen
+            .iter()
+            .filter(|s| s.question.record_type == RecordType::SOA)
+            .map(Seen::source)
+            .collect()
+    }
+
+    /// Returns whether recursion was offered in an answer (RA).
+    #[must_use]
+    pub fn offers_recursion(&self) -> bool {
+        self.replies().any(|(_, m)| m.flags.recursion_available)
+    }
+
+    fn replies(&self) -> impl Iterator<Item = (Seen<'e>, &'e Message)> {
+        self.seen
+            .iter()
+            .filter_map(|seen| Some((*seen, seen.observation.reply()?)))
+    }
+
+    /// Replies with authority.
+    pub(super) fn authoritative(&self) -> impl Iterator<Item = (Seen<'e>, &'e Message)> {
+        self.replies().filter(|(_, m)| m.flags.authoritative)
+    }
+}
+
+/// One address of a name server of the zone.
+#[derive(Clone, Debug)]
+pub struct Child<'e> {
+    /// The address.
+    pub address: IpAddr,
+    /// The names that have it by anybody's word: parent, zone, look-up, expectation.
+    pub names: BTreeSet<Name>,
+    /// Whether a resolver that follows the parent would use it.
+    pub published: bool,
+    /// Whether it is among the addresses that the zone (or a look-up) gives for a name.
+    pub authoritative: bool,
+    /// Whether the expectation names it.
+    pub expected: bool,
+    /// One entry per vantage point that asked.
+    pub views: Vec<ChildView<'e>>,
+    /// Whether it answers with somebody else's zone content.
+    pub foreign: bool,
+    zone: &'e Name,
+}
+
+impl<'e> Child<'e> {
+    /// Returns how the address stands over UDP, from where it stands best.
+    #[must_use]
+    pub fn udp(&self) -> Standing {
+        self.best(|view| &view.udp)
+    }
+
+    /// Returns how the address stands over TCP, from where it stands best.
+    #[must_use]
+    pub fn tcp(&self) -> Standing {
+        self.best(|view| &view.tcp)
+    }
+
+    /// Returns how the address stands over the better transport, from where it stands best.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.udp().min(self.tcp())
+    }
+
+    fn best(&self, of: for<'v> fn(&'v ChildView<'e>) -> &'v Standing) -> Standing {
+        let best = self.views.iter().map(of).min().cloned();
+        match best {
+            Some(Standing::Authoritative) if self.foreign => Standing::Foreign,
+            Some(standing) => standing,
+            None => Standing::NotAsked(None),
+        }
+    }
+
+    /// Returns whether it answers with authority, with the zone's own content.
+    #[must_use]
+    pub fn is_authoritative(&self) -> bool {
+        self.standing().is_authoritative()
+    }
+
+    /// Returns whether it answered nobody, and silence counts from at least one vantage point.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.views.iter().any(ChildView::is_dead) && !self.standing().answers()
+    }
+
+    /// Returns why it was never asked, if a rule of this machine forbade it.
+    #[must_use]
+    pub fn withheld(&self) -> Option<Withheld> {
+        match self.standing() {
+            Standing::NotAsked(why) => why,
+            _ => None,
+        }
+    }
+
+    /// Returns the SOA of the zone there, from an answer with authority.
+    #[must_use]
+    pub fn soa(&self) -> Option<(&'e Soa, Seen<'e>)> {
+        self.authoritative_answers(RecordType::SOA)
+            .find_map(|(seen, message)| {
+                message.answer.iter().find_map(|r| match &r.data {
+                    RecordData::Soa(soa) if r.name == *self.zone => Some((soa, seen)),
+                    _ => None,
+                })
+            })
+    }
+
+    /// Returns the NS set of the apex there, from an answer with authority, with its TTL.
+    #[must_use]
+    pub fn ns(&self) -> Option<(BTreeSet<&'e Name>, Ttl, Seen<'e>)> {
+        self.authoritative_answers(RecordType::NS)
+            .find_map(|(seen, message)| {
+                let records = || message.answers(self.zone, RecordType::NS);
+                let names: BTreeSet<&Name> = records()
+                    .filter_map(|r| match &r.data {
+                        RecordData::Ns(name) => Some(name),
+                        _ => None,
+                    })
+                    .collect();
+                Some((names, records().map(|r| r.ttl).min()?, seen))
+            })
+    }
+
+    /// Returns the keys of the zone there; `None` if no answer with authority says so, and
+    /// nothing in it if the answer says that there is none.
+    #[must_use]
+    pub fn keys(&self) -> Option<(Vec<&'e Dnskey>, Seen<'e>)> {
+        self.authoritative_answers(RecordType::DNSKEY)
+            .filter(|(_, message)| message.rcode == Rcode::NOERROR && !message.flags.truncated)
+            .map(|(seen, message)| {
+                let keys = message
+                    .answers(self.zone, RecordType::DNSKEY)
+                    .filter_map(|r| match &r.data {
+                        RecordData::Dnskey(key) => Some(key),
+                        _ => None,
+                    })
+                    .collect();
+                (keys, seen)
+            })
+            .next()
+    }
+
+    /// Answers with authority to a question about the apex.
+    fn authoritative_answers(
+        &self,
+        record_type: RecordType,
+    ) -> impl Iterator<Item = (Seen<'e>, &'e Message)> {
+        self.views
+            .iter()
+            .flat_map(ChildView::authoritative)
+            .filter(move |(seen, _)| {
+                seen.question.record_type == record_type && seen.question.name == *self.zone
+            })
+    }
+
+    /// Returns the round trip over UDP.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        self.views
+            .iter()
+            .flat_map(|view| &view.seen)
+            .find(|seen| seen.via == Via::Udp && seen.reply().is_some())
+            .map(|seen| seen.elapsed)
+    }
+
+    /// Returns how it takes EDNS, from where it does best.
+    #[must_use]
+    pub fn edns(&self) -> EdnsBehaviour {
+        let any = |wanted| self.views.iter().any(|view| view.edns == wanted);
+        if any(EdnsBehaviour::Works) {
+            EdnsBehaviour::Works
+        } else if any(EdnsBehaviour::PlainOnly) {
+            EdnsBehaviour::PlainOnly
+        } else {
+            EdnsBehaviour::Unknown
+        }
+    }
+
+    /// Returns where the evidence for the standing is.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Source> {
+        self.views.iter().flat_map(ChildView::sources).collect()
+    }
+
+    /// Returns the family of the address.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        Family::of(self.address)
+    }
+}
+
+/// Returns every address that was asked as a server of the zone.
+pub(super) fn children<'e>(fit: &[(&'e Report, &Vantage<'e>)]) -> BTreeMap<IpAddr, Child<'e>> {
+    let mut children: BTreeMap<IpAddr, Child<'e>> = BTreeMap::new();
+    for (report, vantage) in fit {
+        let mut by_address: BTreeMap<IpAddr, Vec<Seen<'e>>> = BTreeMap::new();
+        for seen in serving(report, Purpose::Child) {
+            by_address
+                .entry(seen.server.address)
+                .or_default()
+                .push(seen);
+        }
+        for (address, seen) in by_address {
+            children
+                .entry(address)
+                .or_insert_with(|| Child::empty(address, &report.check.zone))
+                .views
+                .push(ChildView::of(vantage, &report.check.zone, address, seen));
+        }
+    }
+    children
+}
+
+impl<'e> Child<'e> {
+    fn empty(address: IpAddr, zone: &'e Name) -> Self {
+        Self {
+            address,
+            names: BTreeSet::new(),
+            published: false,
+            authoritative: false,
+            expected: false,
+            views: Vec::new(),
+            foreign: false,
+            zone,
+        }
+    }
+}
+
+impl<'e> ChildView<'e> {
+    fn of(vantage: &Vantage<'e>, zone: &Name, address: IpAddr, seen: Vec<Seen<'e>>) -> Self {
+        let family = Family::of(address);
+        let over = |via: Via| {
+            seen.iter()
+                .filter(|s| s.via == via && s.question.name == *zone)
+                .map(|s| standing(s, zone))
+                .min()
+                .unwrap_or(Standing::NotAsked(None))
+        };
+        let (mut udp, tcp) = (over(Via::Udp), over(Via::Tcp));
+        if udp == Standing::Lame(Lame::Truncated) && tcp.is_authoritative() {
+            // That is what TC is for.
+            udp = Standing::Authoritative;
+        }
+        Self {
+            vantage: vantage.id,
+            udp,
+            tcp,
+            udp_counts: vantage.silence_counts(family, Via::Udp),
+            tcp_counts: vantage.silence_counts(family, Via::Tcp),
+            no_loss: vantage.loss.lost == 0,
+            edns: edns(&seen, zone),
+            seen,
+        }
+    }
+}
+
+/// Reads one answer to a question about the apex.
+fn standing(seen: &Seen, zone: &Name) -> Standing {
+    match &seen.outcome {
+        Outcome::Reply(message) | Outcome::Late(message) => {
+            read(message, zone, seen.question.record_type)
+        }
+        Outcome::Rejected(why) => Standing::Silent(Silent::Rejected(*why)),
+        Outcome::Silence | Outcome::Unreadable(Unreadable::Junk(_)) => {
+            Standing::Silent(Silent::Timeout)
+        }
+        Outcome::Unreadable(why) => Standing::Lame(Lame::Unreadable(why.clone())),
+        Outcome::Withheld(why) => Standing::NotAsked(Some(*why)),
+    }
+}
+
+fn read(message: &Message, zone: &Name, record_type: RecordType) -> Standing {
+    let answered = message.answers(zone, record_type).next().is_some();
+    let authoritative = message.flags.authoritative;
+    Standing::Lame(match message.rcode {
+        Rcode::REFUSED => Lame::Refused,
+        Rcode::SERVFAIL => Lame::ServerFailure,
+        Rcode::NOERROR if answered && authoritative => return Standing::Authoritative,
+        Rcode::NOERROR if answered => Lame::NotAuthoritative,
+        Rcode::NOERROR => {
+            if let Some(owner) = Delegation::owner(message) {
+                Lame::Referral(owner.clone())
+            } else {
+                match message.soa() {
+                    // No such type at the apex, as for DNSKEY in an unsigned zone.
+                    Some((owner, _)) if owner == zone && authoritative => {
+                        return Standing::Authoritative;
+                    }
+                    Some((owner, _)) if zone.is_below(owner) => Lame::Enclosing(owner.clone()),
+                    _ if message.flags.truncated => Lame::Truncated,
+                    _ => Lame::Empty,
+                }
+            }
+        }
+        other => match message.soa() {
+            Some((owner, _)) if zone.is_below(owner) && other == Rcode::NXDOMAIN => {
+                Lame::Enclosing(owner.clone())
+            }
+            _ => Lame::Error(other),
+        },
+    })
+}
+
+fn edns(seen: &[Seen], zone: &Name) -> EdnsBehaviour {
+    let answers = |with_edns: bool| {
+        seen.iter().any(|s| {
+            s.via == Via::Udp
+                && s.options.edns == with_edns
+                && s.question.name == *zone
+                && s.reply().is_some_and(|m| {
+                    !matches!(m.rcode, Rcode::FORMERR | Rcode::NOTIMP | Rcode::BADVERS)
+                })
+        })
+    };
+    if answers(true) {
+        EdnsBehaviour::Works
+    } else if answers(false) {
+        EdnsBehaviour::PlainOnly
+    } else {
+        EdnsBehaviour::Unknown
+    }
+}
+
+/// Marks addresses that answer with authority for somebody else: their NS set shares no name
+/// with the delegation, while another server's does or is the one that was expected. Where no
+/// server shares a name with the delegation, the sets are disjoint and nobody is foreign.
+pub(super) fn mark_foreign(
+    children: &mut BTreeMap<IpAddr, Child<'_>>,
+    hosts: &mut BTreeMap<Name, Host<'_>>,
+) {
+    let delegated: BTreeSet<&Name> = hosts
+        .values()
+        .filter(|host| host.in_delegation)
+        .map(|host| &host.name)
+        .collect();
+    let expected: BTreeSet<IpAddr> = hosts.values().flat_map(|h| h.expected.clone()).collect();
+    let sets: BTreeMap<IpAddr, BTreeSet<Name>> = children
+        .values()
+        .filter_map(|child| {
+            let (names, _, _) = child.ns()?;
+            Some((child.address, names.into_iter().cloned().collect()))
+        })
+        .collect();
+    let ours: Vec<&BTreeSet<Name>> = sets
+        .iter()
+        .filter(|(address, names)| {
+            expected.contains(address) || names.iter().any(|name| delegated.contains(name))
+        })
+        .map(|(_, names)| names)
+        .collect();
+    let foreign: BTreeSet<IpAddr> = sets
+        .iter()
+        .filter(|(_, names)| {
+            !ours.is_empty() && !ours.iter().any(|set| set.iter().any(|n| names.contains(n)))
+        })
+        .map(|(address, _)| *address)
+        .collect();
+    for child in children.values_mut() {
+        child.foreign = foreign.contains(&child.address);
+    }
+    for host in hosts.values_mut() {
+        host.answers
+            .retain(|answer| !foreign.contains(&answer.server));
+        // Names that only a foreign server gives are not names of this zone.
+        host.in_apex = sets
+            .iter()
+            .any(|(address, names)| !foreign.contains(address) && names.contains(&host.name));
+    }
+    hosts.retain(|_, host| host.in_delegation || host.in_apex || host.is_expected);
+}
+
+/// Notes at every address whose it is, and adds those that nobody asked.
+pub(super) fn name<'e>(
+    children: &mut BTreeMap<IpAddr, Child<'e>>,
+    hosts: &BTreeMap<Name, Host<'e>>,
+    zone: &'e Name,
+) {
+    for host in hosts.values() {
+        let published = host.published();
+        let known = host.authoritative();
+        let all = published.iter().chain(&known).chain(&host.expected);
+        for address in all.copied().collect::<BTreeSet<_>>() {
+            let child = children
+                .entry(address)
+                .or_insert_with(|| Child::empty(address, zone));
+            child.names.insert(host.name.clone());
+            child.published |= published.contains(&address);
+            child.authoritative |= known.contains(&address);
+            child.expected |= host.expected.contains(&address);
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! A vantage point and its controls: may it testify, in which families, does its silence count?
+//!
+//! Read [`Vantage::of`]. The controls are those of this project's measuring rules: C2
+//! (something authoritative answers, per family and transport), C3 (where nothing may answer,
+//! nothing does), C4 (nobody answers in place of the servers asked), C5 (what does not exist
+//! does not resolve), C8 (loss), C9 (the case of the question is kept).
+//!
+//! *Loss* is counted where a server is known to be alive: a question that stays without
+//! answer at an address which answers other questions over the same transport. A server that
+//! never answers is dead, not lossy, and says nothing about the vantage point.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
+
+use bailiwick_core::{
+    message::Rcode,
+    name::Name,
+    observation::Outcome,
+    query::{Control, Purpose, Via},
+    record::{RecordType, Ttl},
+    report::Report,
+    server::{Family, Role},
+    time::Timestamp,
+    vantage::{Fitness, VantageId},
+};
+
+use super::{Seen, all, serving};
+
+/// How many of the questions to living servers stayed without answer.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Loss {
+    /// Questions asked of servers that are alive.
+    pub asked: usize,
+    /// Of these, those without answer.
+    pub lost: usize,
+}
+
+impl Loss {
+    /// Returns whether silence cannot be told from loss: at least 5 % and at least two.
+    #[must_use]
+    pub fn is_too_high(self) -> bool {
+        self.lost >= 2 && self.lost * 20 >= self.asked
+    }
+}
+
+/// A vantage point, by its controls.
+#[derive(Clone, Debug)]
+pub struct Vantage<'e> {
+    /// Identity.
+    pub id: &'e VantageId,
+    /// Whether it may testify.
+    pub fitness: Fitness,
+    /// Families that it tried to use.
+    pub tried: BTreeSet<Family>,
+    /// Families and transports in which some authoritative server answered.
+    pub heard: BTreeSet<(Family, Via)>,
+    /// Loss (control C8).
+    pub loss: Loss,
+    /// Questions that were answered only after their patience was over.
+    pub late: usize,
+    /// Resolver addresses that invent answers for names that do not exist (control C5).
+    pub hijacked: BTreeSet<IpAddr>,
+    /// What the controls noticed, one line each.
+    pub notes: Vec<String>,
+    /// Packets sent.
+    pub packets: u32,
+    /// When it began.
+    pub started: Timestamp,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl<'e> Vantage<'e> {
+    /// Reads the controls of a report.
+    #[must_use]
+    pub fn of(report: &'e Report) -> Self {
+        let heard = heard(report);
+        let mut vantage = Self {
+            id: &report.vantage.id,
+            fitness: Fitness::Healthy,
+            tried: report.vantage.families.clone(),
+            loss: loss(report, &heard),
+            heard,
+            late: all(report)
+                .filter(|seen| matches!(seen.outcome, Outcome::Late(_)))
+                .count(),
+            hijacked: hijacked(report),
+            notes: Vec::new(),
+            packets: report.packets,
+            started: report.started,
+            elapsed: report.elapsed,
+        };
+        vantage.judge(report);
+        vantage
+    }
+
+    /// Returns whether what it heard from authoritative servers counts.
+    #[must_use]
+    pub fn testifies(&self) -> bool {
+        matches!(self.fitness, Fitness::Healthy | Fitness::Lossy)
+    }
+
+    /// Returns whether some authoritative server answered in this family.
+    #[must_use]
+    pub fn alive(&self, family: Family) -> bool {
+        self.heard.iter().any(|(heard, _)| *heard == family)
+    }
+
+    /// Returns the families in which it reaches anything.
+    #[must_use]
+    pub fn families(&self) -> BTreeSet<Family> {
+        self.heard.iter().map(|(family, _)| *family).collect()
+    }
+
+    /// Returns whether silence in this family over this transport says something about the
+    /// server: the vantage point is healthy and others answer it that way.
+    #[must_use]
+    pub fn silence_counts(&self, family: Family, via: Via) -> bool {
+        self.fitness == Fitness::Healthy && self.heard.contains(&(family, via))
+    }
+
+    fn judge(&mut self, report: &Report) {
+        self.note_families();
+        let blackhole = self.note_blackhole(report);
+        let proxied = self.note_answers_for_others(report);
+        let always_yes = self.note_inventions(report);
+        self.note_case(report);
+        if self.loss.lost > 0 {
+            self.notes.push(format!(
+                "{} of {} questions to servers that are alive stayed without answer",
+                self.loss.lost, self.loss.asked
+            ));
+        }
+        self.fitness = if blackhole || proxied {
+            Fitness::Intercepted
+        } else if self.heard.is_empty() {
+            Fitness::Offline
+        } else if always_yes {
+            Fitness::Sick
+        } else if self.loss.is_too_high() {
+            Fitness::Lossy
+        } else {
+            Fitness::Healthy
+        };
+    }
+
+    fn note_families(&mut self) {
+        for family in self.tried.clone() {
+            if !self.alive(family) {
+                self.notes.push(format!("nothing answers over {family}"));
+                continue;
+            }
+            for (via, text) in [(Via::Udp, "UDP"), (Via::Tcp, "TCP")] {
+                if !self.heard.contains(&(family, via)) {
+                    self.notes
+                        .push(format!("nothing answers over {family} {text}"));
+                }
+            }
+        }
+    }
+
+    /// C3: an address where nothing may answer.
+    fn note_blackhole(&mut self, report: &Report) -> bool {
+        let answered = all(report).find(|s| s.role == Role::Blackhole && s.reply().is_some());
+        if let Some(seen) = answered {
+            self.notes.push(format!(
+                "{} answers, though nothing may answer there",
+                seen.server.address
+            ));
+        }
+        answered.is_some()
+    }
+
+    /// C4: recursion offered in the place of root and parent servers, or TTLs that count down.
+    fn note_answers_for_others(&mut self, report: &Report) -> bool {
+        let mut offers: BTreeMap<IpAddr, bool> = BTreeMap::new();
+        for seen in all(report).filter(|s| s.via == Via::Udp && upwards(s)) {
+            if let Some(message) = seen.reply().filter(|_| !seen.options.recursion_desired) {
+                *offers.entry(seen.server.address).or_default() |=
+                    message.flags.recursion_available;
+            }
+        }
+        let offering = offers.values().filter(|offers| **offers).count();
+        let everybody = offering >= 2 && offering * 2 >= offers.len();
+        if everybody {
+            self.notes.push(format!(
+                "{offering} of {} root and parent servers seem to offer recursion",
+                offers.len()
+            ));
+        }
+        let counting = counting_down(report);
+        if let Some(server) = counting {
+            self.notes
+                .push(format!("the TTLs of {server} count down as in a cache"));
+        }
+        everybody || counting.is_some()
+    }
+
+    /// C5: returns whether even authoritative servers seem to invent answers.
+    fn note_inventions(&mut self, report: &Report) -> bool {
+        for address in &self.hijacked {
+            self.notes.push(format!(
+                "the resolver {address} invents answers for names that do not exist"
+            ));
+        }
+        let parent = serving(report, Purpose::Control(Control::Absent))
+            .any(|s| s.role != Role::Resolver && invented(&s));
+        if parent {
+            self.notes
+                .push("the parent zone answers for names that do not exist".to_owned());
+        }
+        parent && !self.hijacked.is_empty()
+    }
+
+    /// C9: a note only; some servers fold the case of what they are asked.
+    fn note_case(&mut self, report: &Report) {
+        let folded = all(report).filter(|s| s.case_kept == Some(false)).count();
+        if folded > 0 {
+            self.notes.push(format!(
+                "{folded} answers did not keep the case of the question"
+            ));
+        }
+    }
+}
+
+fn upwards(seen: &Seen) -> bool {
+    matches!(seen.role, Role::Root | Role::Parent)
+}
+
+fn authoritative(seen: &Seen) -> bool {
+    matches!(seen.role, Role::Root | Role::Parent | Role::Child)
+}
+
+fn heard(report: &Report) -> BTreeSet<(Family, Via)> {
+    all(report)
+        .filter(|seen| authoritative(seen) && seen.reply().is_some())
+        .map(|seen| (Family::of(seen.server.address), seen.via))
+        .collect()
+}
+
+/// C8. A question counts if the same address answered another one over the same transport, or,
+/// at a root or parent server, over the other transport: those are expected to do both, as far
+/// as the family has that transport at all.
+fn loss(report: &Report, heard: &BTreeSet<(Family, Via)>) -> Loss {
+    let answered: BTreeSet<(IpAddr, Via)> = all(report)
+        .filter(|seen| authoritative(seen) && seen.reply().is_some())
+        .map(|seen| (seen.server.address, seen.via))
+        .collect();
+    let mut loss = Loss::default();
+    for seen in all(report).filter(authoritative) {
+        let address = seen.server.address;
+        let other = match seen.via {
+            Via::Udp => Via::Tcp,
+            _ => Via::Udp,
+        };
+        let usable = heard.contains(&(Family::of(address), seen.via));
+        let alive = answered.contains(&(address, seen.via))
+            || (upwards(&seen) && answered.contains(&(address, other)));
+        // A server may drop questions with EDNS, or of one kind, for ever: only questions
+        // that every server answers tell loss from that.
+        // A connection is lost or kept as a whole: its first question stands for it.
+        let counted = seen.via != Via::Tcp || seen.id.question == 0;
+        if !(counted && usable && alive) || (seen.role == Role::Child && !plain_question(&seen)) {
+            continue;
+        }
+        match seen.outcome {
+            Outcome::Reply(_) | Outcome::Late(_) => loss.asked += 1,
+            Outcome::Silence => {
+                loss.asked += 1;
+                loss.lost += 1;
+            }
+            _ => {}
+        }
+    }
+    loss
+}
+
+fn plain_question(seen: &Seen) -> bool {
+    matches!(seen.question.record_type, RecordType::SOA | RecordType::NS)
+}
+
+fn invented(seen: &Seen) -> bool {
+    seen.reply().is_some_and(|m| {
+        m.rcode == Rcode::NOERROR && m.answer.iter().any(|r| r.data.address().is_some())
+    })
+}
+
+fn hijacked(report: &Report) -> BTreeSet<IpAddr> {
+    serving(report, Purpose::Control(Control::Absent))
+        .filter(|s| s.role == Role::Resolver && invented(s))
+        .map(|s| s.server.address)
+        .collect()
+}
+
+/// A server whose referral three seconds later has smaller TTLs than at first.
+fn counting_down(report: &Report) -> Option<IpAddr> {
+    serving(report, Purpose::Control(Control::Constancy)).find_map(|later| {
+        let first = all(report).find(|first| {
+            first.purpose == Purpose::Parent
+                && first.server.address == later.server.address
+                && first.via == later.via
+                && first.question == later.question
+                && first.sent < later.sent
+                && first.reply().is_some()
+        })?;
+        let (before, after) = (ttls(&first), ttls(&later));
+        let fewer = after
+            .iter()
+            .any(|(name, ttl)| before.get(name).is_some_and(|first| ttl < first));
+        let more = after
+            .iter()
+            .any(|(name, ttl)| before.get(name).is_some_and(|first| ttl > first));
+        (fewer && !more).then_some(later.server.address)
+    })
+}
+
+fn ttls<'e>(seen: &Seen<'e>) -> BTreeMap<(&'e Name, RecordType), Ttl> {
+    let message = seen.observation.reply();
+    message
+        .iter()
+        .flat_map(|m| m.authority.iter().chain(&m.additional))
+        .map(|record| ((&record.name, record.record_type()), record.ttl))
+        .collect()
+}

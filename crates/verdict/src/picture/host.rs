@@ -1,0 +1,331 @@
+//! One name server's name: what the parent, the zone and the expectation say of its addresses.
+//!
+//! *Glue* is what the parent instances give, as a union; ask an
+//! [`Instance`](super::Instance) for its own. *Authoritative* is what the zone that holds the
+//! name says: for an in-domain name the servers of the zone checked, of which the most decide
+//! ([`Host::authoritative_in`]); for any other name the look-up from the root, else a server
+//! that answered with authority.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use bailiwick_core::{
+    check::Check,
+    delegation::Relation,
+    message::{Message, Rcode},
+    name::Name,
+    record::{RecordData, RecordType, Ttl},
+    report::Lookup,
+    server::Family,
+};
+
+use super::{Child, Instance, Referral, Seen, relation};
+use crate::serial;
+
+/// What a server says, with authority, about the addresses of a name in one family.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Says {
+    /// These addresses; none is NODATA.
+    Addresses(BTreeSet<IpAddr>),
+    /// NXDOMAIN: there is no such name.
+    Absent,
+    /// The name is an alias.
+    Alias(Name),
+}
+
+/// An answer with authority about a host's addresses in one family.
+#[derive(Clone, Debug)]
+pub struct HostAnswer<'e> {
+    /// The server that said so.
+    pub server: IpAddr,
+    /// The family that was asked for.
+    pub family: Family,
+    /// What it said.
+    pub says: Says,
+    /// The smallest TTL of the addresses.
+    pub ttl: Option<Ttl>,
+    /// The evidence.
+    pub seen: Seen<'e>,
+}
+
+/// A name server's name.
+#[derive(Clone, Debug)]
+pub struct Host<'e> {
+    /// The name.
+    pub name: Name,
+    /// How it relates to the zone.
+    pub relation: Relation,
+    /// Whether any parent instance names it. True also for the apex NS set of a parent's
+    /// server that hosts the zone itself: then there is no other sign of the delegation.
+    pub in_delegation: bool,
+    /// Whether any server of the zone names it in the apex NS set.
+    pub in_apex: bool,
+    /// Whether somebody said what to expect of it.
+    pub is_expected: bool,
+    /// The addresses that were expected, in both families.
+    pub expected: BTreeSet<IpAddr>,
+    /// Glue: the union over all parent instances.
+    pub glue: BTreeSet<IpAddr>,
+    /// What servers of the zone say with authority about its addresses, in order of address;
+    /// without answers of servers with foreign zone content.
+    pub answers: Vec<HostAnswer<'e>>,
+    /// The look-up of the name from the root, if there was one.
+    pub lookup: Option<&'e Lookup>,
+    /// What the zone that holds the name says, by family; no entry where that is not known.
+    settled: BTreeMap<Family, BTreeSet<IpAddr>>,
+    /// Whether only servers that host parent and zone alike stand for the delegation.
+    hosted: bool,
+}
+
+impl Host<'_> {
+    /// Returns the addresses in the zone that holds the name. `None` if that is not known,
+    /// and nothing in it if it is known that there is none.
+    #[must_use]
+    pub fn authoritative_in(&self, family: Family) -> Option<&BTreeSet<IpAddr>> {
+        self.settled.get(&family)
+    }
+
+    /// Returns the addresses in the zone that holds the name, in both families, as far as known.
+    #[must_use]
+    pub fn authoritative(&self) -> BTreeSet<IpAddr> {
+        self.settled.values().flatten().copied().collect()
+    }
+
+    /// Returns the glue of one family, as a union over all parent instances.
+    #[must_use]
+    pub fn glue_in(&self, family: Family) -> BTreeSet<IpAddr> {
+        self.glue
+            .iter()
+            .copied()
+            .filter(|&address| Family::of(address) == family)
+            .collect()
+    }
+
+    /// Returns the addresses that a resolver which follows the parent finds: the glue, else
+    /// what a look-up from the root gives. None if the delegation does not have the name.
+    #[must_use]
+    pub fn published(&self) -> BTreeSet<IpAddr> {
+        if !self.in_delegation {
+            return BTreeSet::new();
+        }
+        if !self.glue.is_empty() {
+            return self.glue.clone();
+        }
+        match self.lookup {
+            Some(lookup) if self.relation != Relation::InDomain => lookup.addresses(),
+            _ if self.hosted => self.authoritative(),
+            _ => BTreeSet::new(),
+        }
+    }
+
+    /// Returns the different things that servers say about one family, each with who says so.
+    #[must_use]
+    pub fn statements(&self, family: Family) -> BTreeMap<&Says, BTreeSet<IpAddr>> {
+        let mut statements: BTreeMap<&Says, BTreeSet<IpAddr>> = BTreeMap::new();
+        for answer in self.answers.iter().filter(|a| a.family == family) {
+            statements
+                .entry(&answer.says)
+                .or_default()
+                .insert(answer.server);
+        }
+        statements
+    }
+
+    /// Returns the alias that the name is, by any server or look-up.
+    #[must_use]
+    pub fn alias(&self) -> Option<&Name> {
+        let told = self.answers.iter().find_map(|answer| match &answer.says {
+            Says::Alias(target) => Some(target),
+            _ => None,
+        });
+        told.or(match self.lookup {
+            Some(Lookup::Alias { target, .. }) => Some(target),
+            _ => None,
+        })
+    }
+}
+
+/// Gathers the names with everything that was said of them.
+pub(super) fn hosts<'e>(
+    check: &'e Check,
+    parent: Option<&Name>,
+    instances: &[Instance<'e>],
+    children: &BTreeMap<IpAddr, Child<'e>>,
+    lookups: &BTreeMap<&'e Name, &'e Lookup>,
+) -> BTreeMap<Name, Host<'e>> {
+    let mut hosts = BTreeMap::new();
+    let empty = |name: &Name| Host {
+        name: name.clone(),
+        relation: relation(name, &check.zone, parent),
+        in_delegation: false,
+        in_apex: false,
+        is_expected: false,
+        expected: BTreeSet::new(),
+        glue: BTreeSet::new(),
+        answers: Vec::new(),
+        lookup: lookups.get(name).copied(),
+        settled: BTreeMap::new(),
+        hosted: true,
+    };
+    for answer in instances.iter().flat_map(Instance::answers) {
+        let (delegation, hosted) = match &answer.referral {
+            Some(Referral::Delegation(delegation)) => (delegation, false),
+            Some(Referral::Hosted(apex)) => (apex, true),
+            _ => continue,
+        };
+        for (name, glue) in &delegation.name_servers {
+            let host = hosts.entry(name.clone()).or_insert_with(|| empty(name));
+            host.in_delegation = true;
+            host.hosted &= hosted;
+            host.glue.extend(glue.keys());
+        }
+    }
+    for name in children
+        .values()
+        .filter_map(Child::ns)
+        .flat_map(|(names, ..)| names)
+    {
+        let host = hosts.entry(name.clone()).or_insert_with(|| empty(name));
+        host.in_apex = true;
+    }
+    for (name, addresses) in &check.expectation.hosts {
+        let host = hosts.entry(name.clone()).or_insert_with(|| empty(name));
+        host.is_expected = true;
+        host.expected.extend(addresses);
+    }
+    for view in children.values().flat_map(|child| &child.views) {
+        for (seen, message) in view.authoritative() {
+            let Some(host) = hosts.get_mut(&seen.question.name) else {
+                continue;
+            };
+            host.answers.extend(HostAnswer::read(seen, message));
+        }
+    }
+    hosts
+}
+
+impl<'e> HostAnswer<'e> {
+    fn read(seen: Seen<'e>, message: &'e Message) -> Option<Self> {
+        let family = match seen.question.record_type {
+            RecordType::A => Family::V4,
+            RecordType::AAAA => Family::V6,
+            _ => return None,
+        };
+        let name = &seen.observation.question.name;
+        let wanted = || message.answers(name, seen.observation.question.record_type);
+        let alias = message.answer.iter().find_map(|r| match &r.data {
+            RecordData::Cname(target) if r.name == *name => Some(target),
+            _ => None,
+        });
+        let says = match (message.rcode, alias) {
+            (_, Some(target)) => Says::Alias(target.clone()),
+            (Rcode::NXDOMAIN, None) => Says::Absent,
+            (Rcode::NOERROR, None) if !message.flags.truncated => {
+                Says::Addresses(wanted().filter_map(|r| r.data.address()).collect())
+            }
+            _ => return None,
+        };
+        Some(Self {
+            server: seen.server.address,
+            family,
+            says,
+            ttl: wanted().map(|r| r.ttl).min(),
+            seen,
+        })
+    }
+}
+
+/// Decides what the zone that holds each name says.
+pub(super) fn settle(
+    hosts: &mut BTreeMap<Name, Host<'_>>,
+    children: &BTreeMap<IpAddr, Child<'_>>,
+    lookups: &BTreeMap<&Name, &Lookup>,
+) {
+    for host in hosts.values_mut() {
+        let lookup = lookups.get(&host.name).copied();
+        for family in Family::ALL {
+            let told = match lookup.filter(|_| host.relation != Relation::InDomain) {
+                Some(lookup) => looked_up(lookup, family).or_else(|| vote(host, family, children)),
+                None => vote(host, family, children),
+            };
+            if let Some(addresses) = told {
+                host.settled.insert(family, addresses);
+            }
+        }
+    }
+}
+
+fn looked_up(lookup: &Lookup, family: Family) -> Option<BTreeSet<IpAddr>> {
+    match lookup {
+        Lookup::Lost(_) | Lookup::NotTried => None,
+        known => Some(
+            known
+                .addresses()
+                .into_iter()
+                .filter(|&a| Family::of(a) == family)
+                .collect(),
+        ),
+    }
+}
+
+/// What most servers say; of two equally strong sides the one with the newer zone (RFC 1982).
+fn vote(
+    host: &Host,
+    family: Family,
+    children: &BTreeMap<IpAddr, Child>,
+) -> Option<BTreeSet<IpAddr>> {
+    let mut sides: BTreeMap<BTreeSet<IpAddr>, Side> = BTreeMap::new();
+    let mut heard = BTreeSet::new();
+    for answer in host.answers.iter().filter(|a| a.family == family) {
+        if !heard.insert(answer.server) {
+            continue;
+        }
+        let addresses = match &answer.says {
+            Says::Addresses(addresses) => addresses.clone(),
+            Says::Absent => BTreeSet::new(),
+            Says::Alias(_) => continue,
+        };
+        let soa = children.get(&answer.server).and_then(Child::soa);
+        sides
+            .entry(addresses)
+            .or_default()
+            .add(soa.map(|(soa, _)| soa.serial));
+    }
+    let mut best: Option<(BTreeSet<IpAddr>, Side)> = None;
+    for (addresses, side) in sides {
+        if best.as_ref().is_none_or(|(_, known)| side.beats(*known)) {
+            best = Some((addresses, side));
+        }
+    }
+    best.map(|(addresses, _)| addresses)
+}
+
+/// Servers that say the same.
+#[derive(Clone, Copy, Default)]
+struct Side {
+    servers: usize,
+    newest: Option<u32>,
+}
+
+impl Side {
+    fn add(&mut self, serial: Option<u32>) {
+        self.servers += 1;
+        if is_newer(serial, self.newest) {
+            self.newest = serial;
+        }
+    }
+
+    fn beats(self, other: Self) -> bool {
+        self.servers > other.servers
+            || (self.servers == other.servers && is_newer(self.newest, other.newest))
+    }
+}
+
+fn is_newer(a: Option<u32>, b: Option<u32>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => serial::is_newer(a, b),
+        (a, b) => a.is_some() && b.is_none(),
+    }
+}

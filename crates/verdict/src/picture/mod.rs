@@ -1,0 +1,318 @@
+//! The picture: what the evidence shows, put in order once, before any rule reads it.
+//!
+//! Everything here borrows from the evidence and says *what was seen*, not whether it is
+//! good. Three groups of servers, each with the observations it rests on:
+//!
+//! ```text
+//!  parents:   Picture::instances  ─▶ Instance ─▶ Answer ─▶ Referral ─▶ Delegation
+//!  the zone:  Picture::hosts      ─▶ Host     (a name: glue, zone data, expectation)
+//!             Picture::children   ─▶ Child    (an address: how it stands over UDP and TCP)
+//!  resolvers: Picture::resolvers  ─▶ Resolver
+//! ```
+//!
+//! What is *wanted* of the parents is [`Wanted`], and how an instance differs from it is
+//! [`Picture::differences`].
+//!
+//! Who may testify is settled here, too. A vantage point that is sick, intercepted or
+//! offline adds nothing to `instances`, `hosts` and `children`; one that loses packets adds
+//! what it heard, but its silence does not count ([`Child::is_dead`]).
+//!
+//! Every piece of evidence is a [`Seen`]; [`Seen::source`] is what a finding cites.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    ops::Deref,
+};
+
+use bailiwick_core::{
+    check::Check,
+    delegation::Relation,
+    finding::Source,
+    name::Name,
+    observation::Observation,
+    query::Purpose,
+    report::{Cut, Found, LeftOut, Lookup, Report},
+    server::{Family, Server},
+    vantage::VantageId,
+};
+
+use crate::evidence::Evidence;
+
+mod child;
+mod controls;
+mod host;
+mod parent;
+mod resolver;
+mod wanted;
+
+pub use child::{Child, ChildView, EdnsBehaviour, Lame, Silent, Standing};
+pub use controls::{Loss, Vantage};
+pub use host::{Host, HostAnswer, Says};
+pub use parent::{Answer, Instance, Place, Referral};
+pub use resolver::{Resolver, Result as ResolverResult};
+pub use wanted::{Difference, Want, Wanted};
+
+/// One observation, with who made it. Reads as the [`Observation`] itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'e> {
+    /// Who saw it.
+    pub vantage: &'e VantageId,
+    /// What was seen.
+    pub observation: &'e Observation,
+}
+
+impl Seen<'_> {
+    /// Returns where this evidence is, for a finding.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        Source {
+            vantage: self.vantage.clone(),
+            observation: self.observation.id,
+        }
+    }
+}
+
+impl<'e> Deref for Seen<'e> {
+    type Target = &'e Observation;
+
+    fn deref(&self) -> &Self::Target {
+        &self.observation
+    }
+}
+
+/// What the evidence shows.
+#[derive(Clone, Debug)]
+pub struct Picture<'e> {
+    /// What was asked for.
+    pub check: &'e Check,
+    /// The zone that was checked.
+    pub zone: &'e Name,
+    /// The parent zone, or the zone that the name lies inside; `None` if the walk was lost.
+    pub parent: Option<&'e Name>,
+    /// What the walk from the root found at the name, by the vantage point that got furthest.
+    pub found: &'e Found,
+    /// The zones from the root down to the parent, by the same vantage point.
+    pub path: &'e [Cut],
+    /// Every vantage point with its controls, also those that may not testify.
+    pub vantages: Vec<Vantage<'e>>,
+    /// The parent zone's servers: one entry per vantage point, address and instance. An
+    /// address without any answer has one entry, too.
+    pub instances: Vec<Instance<'e>>,
+    /// Every name server's name: those of the delegation, of the apex and of the expectation.
+    pub hosts: BTreeMap<Name, Host<'e>>,
+    /// Every address that one of these names has by anybody's word, or that was asked.
+    pub children: BTreeMap<IpAddr, Child<'e>>,
+    /// The public resolvers: one entry per vantage point and address.
+    pub resolvers: Vec<Resolver<'e>>,
+    /// Look-ups of name servers' names, for the zone and for its parent.
+    pub lookups: BTreeMap<&'e Name, &'e Lookup>,
+    /// What the parent should publish.
+    pub wanted: Wanted,
+    /// What limits left out.
+    pub left_out: LeftOut,
+    /// Everything that vantage points fit to testify observed, in order.
+    pub observations: Vec<Seen<'e>>,
+}
+
+impl<'e> Picture<'e> {
+    /// Puts the evidence in order.
+    ///
+    /// # Panics
+    ///
+    /// Never: evidence holds at least one report.
+    #[must_use]
+    pub fn of(evidence: &'e Evidence) -> Self {
+        let reports = evidence.latest();
+        let vantages: Vec<Vantage> = reports.iter().map(|r| Vantage::of(r)).collect();
+        let mut fit: Vec<(&'e Report, &Vantage)> = reports
+            .iter()
+            .zip(&vantages)
+            .filter(|(_, vantage)| vantage.testifies())
+            .map(|(report, vantage)| (*report, vantage))
+            .collect();
+        fit.sort_by_key(|(report, _)| depth(&report.found));
+        let leader = fit
+            .first()
+            .map(|(report, _)| *report)
+            .or(reports.first().copied())
+            .expect("evidence holds at least one report");
+        fit.sort_by_key(|(report, _)| &report.vantage.id);
+
+        let zone = &leader.check.zone;
+        let parent = match leader.found {
+            Found::Lost(_) => None,
+            _ => leader.path.last().map(|cut| &cut.zone),
+        };
+        let lookups = lookups(&fit);
+        let observations = fit
+            .iter()
+            .flat_map(|(report, _)| all(report))
+            .collect::<Vec<_>>();
+        let instances = fit
+            .iter()
+            .flat_map(|(report, vantage)| parent::instances(report, vantage, parent))
+            .collect::<Vec<_>>();
+        let mut children = child::children(&fit);
+        let mut hosts = host::hosts(&leader.check, parent, &instances, &children, &lookups);
+        child::mark_foreign(&mut children, &mut hosts);
+        host::settle(&mut hosts, &children, &lookups);
+        child::name(&mut children, &hosts, zone);
+        let wanted = Wanted::of(&leader.check, &hosts, &children);
+        let resolvers = reports
+            .iter()
+            .flat_map(|r| resolver::resolvers(r))
+            .collect();
+        Self {
+            check: &leader.check,
+            zone,
+            parent,
+            found: &leader.found,
+            path: &leader.path,
+            instances,
+            hosts,
+            children,
+            resolvers,
+            lookups,
+            wanted,
+            left_out: left_out(&fit),
+            observations,
+            vantages,
+        }
+    }
+
+    /// Returns the instances that refer to the zone (in any transport).
+    pub fn delegating(&self) -> impl Iterator<Item = &Instance<'e>> {
+        self.instances.iter().filter(|i| i.delegation().is_some())
+    }
+
+    /// Returns the instances that gave a usable answer of any kind.
+    pub fn answering(&self) -> impl Iterator<Item = &Instance<'e>> {
+        self.instances.iter().filter(|i| i.referral().is_some())
+    }
+
+    /// Returns the NS names of the delegation: those that any instance gives.
+    pub fn delegated_hosts(&self) -> impl Iterator<Item = &Host<'e>> {
+        self.hosts.values().filter(|host| host.in_delegation)
+    }
+
+    /// Returns the relation of a name to the zone.
+    #[must_use]
+    pub fn relation(&self, host: &Name) -> Relation {
+        relation(host, self.zone, self.parent)
+    }
+
+    /// Returns the addresses that a resolver which follows the parent finds for a name server
+    /// of the delegation: its glue, else what a look-up of the name from the root gives.
+    #[must_use]
+    pub fn published(&self, host: &Name) -> BTreeSet<IpAddr> {
+        self.hosts
+            .get(host)
+            .map(Host::published)
+            .unwrap_or_default()
+    }
+
+    /// Returns every published address with one of the names that have it.
+    #[must_use]
+    pub fn published_servers(&self) -> BTreeMap<IpAddr, &Name> {
+        let mut servers = BTreeMap::new();
+        for host in self.delegated_hosts() {
+            for address in host.published() {
+                servers.entry(address).or_insert(&host.name);
+            }
+        }
+        servers
+    }
+
+    /// Returns the child at an address, if it is known.
+    #[must_use]
+    pub fn child(&self, address: IpAddr) -> Option<&Child<'e>> {
+        self.children.get(&address)
+    }
+
+    /// Returns whether any vantage point is fit to testify.
+    #[must_use]
+    pub fn has_witness(&self) -> bool {
+        self.vantages.iter().any(Vantage::testifies)
+    }
+
+    /// Returns the vantage points that are fit and reach something in the family.
+    pub fn witnesses(&self, family: Family) -> impl Iterator<Item = &Vantage<'e>> {
+        self.vantages
+            .iter()
+            .filter(move |v| v.testifies() && v.alive(family))
+    }
+
+    /// Says in a few words from how many networks this was seen: `1 network`, `3 networks`.
+    #[must_use]
+    pub fn seen_from(&self) -> String {
+        match self.vantages.iter().filter(|v| v.testifies()).count() {
+            1 => "1 network".to_owned(),
+            count => format!("{count} networks"),
+        }
+    }
+}
+
+/// How far a walk got, best first.
+fn depth(found: &Found) -> u8 {
+    match found {
+        Found::Delegated => 0,
+        Found::SharedServers => 1,
+        Found::Inside(_) => 2,
+        Found::Absent => 3,
+        Found::Lost(_) => 4,
+    }
+}
+
+fn relation(host: &Name, zone: &Name, parent: Option<&Name>) -> Relation {
+    match parent {
+        Some(parent) => Relation::of(host, zone, parent),
+        None if host.is_at_or_below(zone) => Relation::InDomain,
+        None => Relation::Unrelated,
+    }
+}
+
+fn all<'e>(report: &'e Report) -> impl Iterator<Item = Seen<'e>> {
+    report.observations.values().map(|observation| Seen {
+        vantage: &report.vantage.id,
+        observation,
+    })
+}
+
+fn serving(report: &Report, wanted: Purpose) -> impl Iterator<Item = Seen<'_>> {
+    all(report).filter(move |seen| seen.purpose == wanted)
+}
+
+/// Of several look-ups of one name, the one that found more addresses.
+fn lookups<'e>(fit: &[(&'e Report, &Vantage)]) -> BTreeMap<&'e Name, &'e Lookup> {
+    let mut found: BTreeMap<&Name, &Lookup> = BTreeMap::new();
+    for (name, lookup) in fit.iter().flat_map(|(report, _)| &report.lookups) {
+        let known = found.entry(name).or_insert(lookup);
+        if lookup.addresses().len() > known.addresses().len() {
+            *known = lookup;
+        }
+    }
+    found
+}
+
+/// The most that any vantage point left out.
+fn left_out(fit: &[(&Report, &Vantage)]) -> LeftOut {
+    let most = |count: fn(&LeftOut) -> usize| {
+        fit.iter()
+            .map(|(report, _)| count(&report.left_out))
+            .max()
+            .unwrap_or(0)
+    };
+    LeftOut {
+        names: most(|l| l.names),
+        addresses: most(|l| l.addresses),
+        lookups: most(|l| l.lookups),
+        exchanges: most(|l| l.exchanges),
+    }
+}
+
+/// Returns the name of a server with its address, as people read it.
+#[must_use]
+pub fn at(server: &Server) -> String {
+    server.to_string()
+}

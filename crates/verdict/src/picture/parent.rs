@@ -1,0 +1,443 @@
+//! One server of the parent zone, as one vantage point saw it.
+//!
+//! An address may be many machines (anycast). They are told apart by NSID (RFC 5001): answers
+//! with one NSID are one [`Instance`]; answers without one belong to whatever else the address
+//! said. The SOA of the parent zone is asked on the same TCP connection as the referral, so the
+//! serial and that referral are from one machine for certain.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
+
+use bailiwick_core::{
+    delegation::{Delegation, Glue},
+    finding::Source,
+    message::{Message, Rcode},
+    name::Name,
+    observation::Outcome,
+    query::{Purpose, UDP_SIZE, Via},
+    record::{RecordData, RecordType, Soa, Ttl},
+    report::{Inside, Report},
+    server::{Family, Server},
+    vantage::VantageId,
+};
+
+use super::{Seen, Vantage, all};
+
+/// What an answer to `ZONE NS` from a server of the parent zone means.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Referral {
+    /// The NS set of the zone is in the authority section: a referral.
+    Delegation(Delegation),
+    /// The server hosts the zone itself and answers with authority: no referral can be seen.
+    /// The NS set is that of the apex, with the addresses in the additional section.
+    Hosted(Delegation),
+    /// NXDOMAIN: there is no such name in the parent zone.
+    Absent,
+    /// The name is in the parent zone, but not delegated.
+    Inside(Inside),
+    /// A referral to the name server of another zone: upwards, sideways or to the server itself.
+    Elsewhere(Name),
+    /// An answer without authority and without referral, as from a cache, or an empty one.
+    NotAuthoritative,
+    /// Any other response code.
+    Error(Rcode),
+}
+
+impl Referral {
+    /// Reads a reply to the question `zone NS`.
+    #[must_use]
+    pub fn read(message: &Message, zone: &Name) -> Self {
+        let alias = |r: &RecordData| matches!(r, RecordData::Cname(_) | RecordData::Dname(_));
+        if message.answer.iter().any(|r| alias(&r.data)) {
+            return Self::Inside(Inside::Alias);
+        }
+        match message.rcode {
+            Rcode::NOERROR => {}
+            Rcode::NXDOMAIN => return Self::Absent,
+            other => return Self::Error(other),
+        }
+        if message.answers(zone, RecordType::NS).next().is_some() {
+            return Self::in_answer(message, zone);
+        }
+        if let Some(delegation) = Delegation::read(message, zone) {
+            return Self::Delegation(delegation);
+        }
+        if let Some(owner) = Delegation::owner(message) {
+            return Self::Elsewhere(owner.clone());
+        }
+        match message.soa() {
+            Some((owner, _)) if message.flags.authoritative && zone.is_at_or_below(owner) => {
+                Self::Inside(Inside::Data)
+            }
+            _ => Self::NotAuthoritative,
+        }
+    }
+
+    /// The NS set is in the answer section: the server has the zone, or remembers it.
+    fn in_answer(message: &Message, zone: &Name) -> Self {
+        let moved = Message {
+            authority: message.answer.clone(),
+            additional: message.additional.clone(),
+            ..Message::default()
+        };
+        match Delegation::read(&moved, zone) {
+            Some(apex) if message.flags.authoritative => Self::Hosted(apex),
+            _ => Self::NotAuthoritative,
+        }
+    }
+}
+
+/// One answer to `ZONE NS`, or the lack of one, over one transport.
+#[derive(Clone, Debug)]
+pub struct Answer<'e> {
+    /// The observation; its outcome may be silence.
+    pub seen: Seen<'e>,
+    /// What it means; `None` without a usable reply.
+    pub referral: Option<Referral>,
+    /// TC.
+    pub truncated: bool,
+}
+
+impl<'e> Answer<'e> {
+    fn of(seen: Seen<'e>, zone: &Name) -> Self {
+        let reply = seen.observation.reply();
+        Self {
+            seen,
+            referral: reply
+                .map(|message| Referral::read(message, zone))
+                // What was cut off says nothing about what is there.
+                .filter(|r| {
+                    matches!(r, Referral::Delegation(_))
+                        || !reply.is_some_and(|m| m.flags.truncated)
+                }),
+            truncated: reply.is_some_and(|m| m.flags.truncated),
+        }
+    }
+
+    /// Returns the reply.
+    #[must_use]
+    pub fn message(&self) -> Option<&'e Message> {
+        self.seen.observation.reply()
+    }
+
+    /// Returns the delegation, if the answer is a referral to the zone.
+    #[must_use]
+    pub fn delegation(&self) -> Option<&Delegation> {
+        match &self.referral {
+            Some(Referral::Delegation(delegation)) => Some(delegation),
+            _ => None,
+        }
+    }
+
+    /// Returns whether what this answer leaves out is not there: TC is not set, and it came
+    /// over TCP, or with EDNS and room for one more address (28 octets at most). Some servers
+    /// leave glue out without setting TC (RFC 9471, section 3.1 forbids it).
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let Some(message) = self.message() else {
+            return false;
+        };
+        let roomy = message.edns.is_some() && message.octets + 28 <= usize::from(UDP_SIZE);
+        !self.truncated && (self.seen.via == Via::Tcp || roomy)
+    }
+}
+
+/// One instance of one parent server address.
+#[derive(Clone, Debug)]
+pub struct Instance<'e> {
+    /// Name and address.
+    pub server: Server,
+    /// Who saw it.
+    pub vantage: &'e VantageId,
+    /// The name server identifier that tells it from others at the same address (RFC 5001).
+    pub nsid: Option<&'e [u8]>,
+    /// Over UDP with EDNS, 1232 octets; the best of the tries.
+    pub udp: Option<Answer<'e>>,
+    /// Over TCP, with DO.
+    pub tcp: Option<Answer<'e>>,
+    /// Over UDP without EDNS, 512 octets; asked of a few addresses only.
+    pub small: Option<Answer<'e>>,
+    /// The SOA of the parent zone, from the TCP connection of the referral above.
+    pub soa: Option<(&'e Soa, Seen<'e>)>,
+    /// The TTL of that SOA.
+    pub soa_ttl: Option<Ttl>,
+    /// Whether others answer this vantage point in the family, so that silence says something.
+    pub family_alive: bool,
+}
+
+impl<'e> Instance<'e> {
+    /// Returns the answer that says most: over TCP, else over UDP. `None` if none is usable.
+    /// The answer in 512 octets is never taken.
+    #[must_use]
+    pub fn best(&self) -> Option<&Answer<'e>> {
+        [&self.tcp, &self.udp]
+            .into_iter()
+            .flatten()
+            .find(|answer| answer.referral.is_some())
+    }
+
+    /// Returns what the instance says about the zone; `None` if it gave no usable answer.
+    #[must_use]
+    pub fn referral(&self) -> Option<&Referral> {
+        self.best()?.referral.as_ref()
+    }
+
+    /// Returns the delegation, if the instance refers to the zone.
+    #[must_use]
+    pub fn delegation(&self) -> Option<&Delegation> {
+        self.best()?.delegation()
+    }
+
+    /// Returns the glue of a host in a family. `None` if the instance does not name the host,
+    /// or if there is none and the answer does not prove that there is none
+    /// ([`Answer::is_complete`]).
+    #[must_use]
+    pub fn glue(&self, host: &Name, family: Family) -> Option<BTreeSet<IpAddr>> {
+        let best = self.best()?;
+        let glue = in_family(best.delegation()?.glue_of(host)?, family);
+        (!glue.is_empty() || best.is_complete()).then_some(glue)
+    }
+
+    /// Returns whether the absence of something in the best answer is proved.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.best().is_some_and(Answer::is_complete)
+    }
+
+    /// Returns the serial of the parent zone at this instance.
+    #[must_use]
+    pub fn serial(&self) -> Option<u32> {
+        self.soa.map(|(soa, _)| soa.serial)
+    }
+
+    /// Returns the round trip over UDP.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        let answer = self.udp.as_ref()?;
+        answer.message()?;
+        Some(answer.seen.elapsed)
+    }
+
+    /// Returns where the best answer is; of an instance without one, all that was tried.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Source> {
+        match self.best() {
+            Some(answer) => vec![answer.seen.source()],
+            None => self.answers().map(|answer| answer.seen.source()).collect(),
+        }
+    }
+
+    /// Returns the answers, over UDP, TCP and in 512 octets.
+    pub fn answers(&self) -> impl Iterator<Item = &Answer<'e>> {
+        [&self.udp, &self.tcp, &self.small].into_iter().flatten()
+    }
+
+    /// Returns the NSID as text, escaped where it is not printable ASCII.
+    #[must_use]
+    pub fn nsid_text(&self) -> Option<String> {
+        self.nsid
+            .map(|nsid| bailiwick_core::record::Escaped(nsid).to_string())
+    }
+}
+
+/// The addresses of one family in glue.
+#[must_use]
+pub(super) fn in_family(glue: &Glue, family: Family) -> BTreeSet<IpAddr> {
+    glue.keys()
+        .copied()
+        .filter(|&address| Family::of(address) == family)
+        .collect()
+}
+
+/// Where something was seen at the parent: at every address, or at these.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Place {
+    /// The server, if it is one only.
+    pub server: Option<Server>,
+    /// In words: `all 26 parent addresses`, `2 of 26 parent addresses (a.gtld.test. 192.0.2.1, …)`
+    /// or `a.gtld.test. 192.0.2.1`.
+    pub words: String,
+    /// The evidence.
+    pub evidence: Vec<Source>,
+}
+
+impl Place {
+    /// Describes where `seen` is among the instances that gave an answer.
+    #[must_use]
+    pub fn of(seen: &[&Instance], answering: usize) -> Self {
+        let servers: BTreeSet<&Server> = seen.iter().map(|instance| &instance.server).collect();
+        let list = |most: usize| {
+            let mut names: Vec<String> = servers.iter().take(most).map(|s| s.to_string()).collect();
+            if servers.len() > most {
+                names.push(format!("and {} more", servers.len() - most));
+            }
+            names.join(", ")
+        };
+        let words = match servers.len() {
+            1 => list(1),
+            n if seen.len() >= answering => format!("all {n} parent addresses"),
+            n => format!("{n} parent addresses ({})", list(3)),
+        };
+        Self {
+            server: (servers.len() == 1)
+                .then(|| servers.first().map(|s| (*s).clone()))
+                .flatten(),
+            words,
+            evidence: seen
+                .iter()
+                .flat_map(|instance| instance.sources())
+                .collect(),
+        }
+    }
+}
+
+/// Returns the instances that a vantage point saw.
+pub(super) fn instances<'e>(
+    report: &'e Report,
+    vantage: &Vantage<'e>,
+    parent: Option<&Name>,
+) -> Vec<Instance<'e>> {
+    let mut by_address: BTreeMap<IpAddr, Vec<Seen<'e>>> = BTreeMap::new();
+    for seen in all(report).filter(|s| matches!(s.purpose, Purpose::Parent | Purpose::Small)) {
+        by_address
+            .entry(seen.server.address)
+            .or_default()
+            .push(seen);
+    }
+    let unasked = report
+        .path
+        .last()
+        .filter(|cut| Some(&cut.zone) == parent)
+        .into_iter()
+        .flat_map(|cut| &cut.servers)
+        .filter(|server| !by_address.contains_key(&server.address))
+        .map(|server| Instance::empty(server.clone(), vantage));
+    let unasked: BTreeMap<IpAddr, Instance<'e>> = unasked.map(|i| (i.server.address, i)).collect();
+    let mut instances: Vec<Instance<'e>> = by_address
+        .values()
+        .flat_map(|seen| at_address(seen, &report.check.zone, parent, vantage))
+        .chain(unasked.into_values())
+        .collect();
+    instances.sort_by(|a, b| (&a.server, a.nsid).cmp(&(&b.server, b.nsid)));
+    instances
+}
+
+impl<'e> Instance<'e> {
+    fn empty(server: Server, vantage: &Vantage<'e>) -> Self {
+        let family_alive = vantage.alive(Family::of(server.address));
+        Self {
+            server,
+            vantage: vantage.id,
+            nsid: None,
+            udp: None,
+            tcp: None,
+            small: None,
+            soa: None,
+            soa_ttl: None,
+            family_alive,
+        }
+    }
+}
+
+/// Sorts what one address said into instances.
+fn at_address<'e>(
+    seen: &[Seen<'e>],
+    zone: &Name,
+    parent: Option<&Name>,
+    vantage: &Vantage<'e>,
+) -> Vec<Instance<'e>> {
+    let referrals = |seen: &&Seen<'e>| {
+        seen.question.name == *zone && seen.question.record_type == RecordType::NS
+    };
+    let mut answers: Vec<Answer<'e>> = seen
+        .iter()
+        .filter(referrals)
+        .map(|s| Answer::of(*s, zone))
+        .collect();
+    // Answers first, and of two the one that came in time, then the earlier one.
+    answers.sort_by_key(|a| (a.seen.outcome.rank(), a.seen.via == Via::Udp, a.seen.sent));
+    let server = seen[0].server.clone();
+    let mut instances = vec![Instance::empty(server, vantage)];
+    for answer in answers {
+        let nsid = answer.message().and_then(Message::nsid);
+        let at = match nsid {
+            None => 0,
+            Some(_) => match instances.iter().position(|i| i.nsid == nsid) {
+                Some(known) => known,
+                None if instances[0].nsid.is_none() => 0,
+                None => {
+                    instances.push(Instance::empty(instances[0].server.clone(), vantage));
+                    instances.len() - 1
+                }
+            },
+        };
+        instances[at].take(answer);
+    }
+    for instance in &mut instances {
+        instance.pair(seen, parent);
+    }
+    instances
+}
+
+impl<'e> Instance<'e> {
+    /// Takes an answer; of several over one transport the first stays.
+    fn take(&mut self, answer: Answer<'e>) {
+        self.nsid = self.nsid.or(answer.message().and_then(Message::nsid));
+        let place = match (answer.seen.via, answer.seen.purpose) {
+            (_, Purpose::Small) => &mut self.small,
+            (Via::Tcp, _) => &mut self.tcp,
+            _ => &mut self.udp,
+        };
+        place.get_or_insert(answer);
+    }
+
+    /// Adds the SOA of the parent zone from the connection of the referral over TCP.
+    fn pair(&mut self, seen: &[Seen<'e>], parent: Option<&Name>) {
+        let Some(connection) = self.tcp.as_ref().map(|a| a.seen.id.query) else {
+            return;
+        };
+        self.soa = seen
+            .iter()
+            .filter(|s| s.id.query == connection && Some(&s.question.name) == parent)
+            .find_map(|s| {
+                let message = s.observation.reply()?;
+                let (owner, soa) = message.soa()?;
+                (message.flags.authoritative && Some(owner) == parent).then_some((soa, *s))
+            });
+        self.soa_ttl = self.soa.and_then(|(_, seen)| {
+            let message = seen.observation.reply()?;
+            let of_soa = |r: &&bailiwick_core::record::Record| r.record_type() == RecordType::SOA;
+            Some(message.answer.iter().find(of_soa)?.ttl)
+        });
+    }
+
+    /// Returns why there is no usable answer, in a few words; empty if there is one.
+    #[must_use]
+    pub fn failure(&self) -> String {
+        if self.referral().is_some() {
+            return String::new();
+        }
+        let mut outcomes: Vec<String> = [(&self.udp, "UDP"), (&self.tcp, "TCP")]
+            .into_iter()
+            .filter_map(|(answer, via)| {
+                let outcome = &answer.as_ref()?.seen.outcome;
+                Some(match outcome {
+                    Outcome::Silence => format!("no answer over {via}"),
+                    Outcome::Rejected(why) => format!("{why} over {via}"),
+                    Outcome::Unreadable(why) => format!("{why} over {via}"),
+                    Outcome::Withheld(why) => why.to_string(),
+                    Outcome::Reply(_) | Outcome::Late(_) => format!("unusable over {via}"),
+                })
+            })
+            .collect();
+        outcomes.dedup();
+        if outcomes.is_empty() {
+            "not asked".to_owned()
+        } else {
+            outcomes.join(", ")
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What a finding is made of, and the list of all of them.
+//!
+//! One file per finding in `findings/`: its header is what `bailiwick explain` prints, its
+//! [`Rule`] is data, its `find` is a pure function from a [`Picture`] to findings.
+
+use std::net::IpAddr;
+
+use bailiwick_core::{
+    finding::{Actor, Code, Finding, Severity, Source},
+    name::Name,
+    server::Server,
+};
+
+use crate::picture::Picture;
+
+/// A rule: what it looks for, how bad that is, who can change it, and why it is so.
+#[derive(Debug)]
+pub struct Rule {
+    /// The stable name.
+    pub code: &'static str,
+    /// How bad it is where nothing else is known; the measured consequence may move it one step.
+    pub severity: Severity,
+    /// Who can change it.
+    pub actor: Actor,
+    /// In a few words.
+    pub title: &'static str,
+    /// The source of the whole rule file; [`Rule::explanation`] reads its header.
+    pub text: &'static str,
+    /// Why it is wrong: a standard with its section, or another source.
+    pub source: &'static str,
+    /// Topics under which people look for it, such as `servfail`.
+    pub related: &'static [&'static str],
+    /// Finds it.
+    pub find: fn(&Picture) -> Vec<Finding>,
+}
+
+impl Rule {
+    /// Returns a finding of this rule about `subject`, to be completed with the methods of
+    /// [`Draft`].
+    pub fn about(&self, subject: &Name) -> Draft {
+        Draft(Finding {
+            code: Code(self.code),
+            severity: self.severity,
+            actor: self.actor,
+            subject: subject.clone(),
+            server: None,
+            address: None,
+            detail: String::new(),
+            remedy: String::new(),
+            evidence: Vec::new(),
+        })
+    }
+
+    /// Returns the explanation that users read: the header of the rule's file.
+    #[must_use]
+    pub fn explanation(&self) -> String {
+        let mut lines = Vec::new();
+        for line in self.text.lines() {
+            let Some(rest) = line.strip_prefix("//!") else {
+                break;
+            };
+            lines.push(rest.strip_prefix(' ').unwrap_or(rest));
+        }
+        lines.join("\n")
+    }
+}
+
+/// A finding in the making.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Draft(Finding);
+
+impl Draft {
+    /// Says which server showed it, or is at fault.
+    pub fn server(mut self, server: &Server) -> Self {
+        self.0.server = Some(server.name.clone());
+        self.0.address = Some(server.address);
+        self
+    }
+
+    /// Says which server it was, if it was one only.
+    pub fn server_if(self, server: Option<&Server>) -> Self {
+        match server {
+            Some(server) => self.server(server),
+            None => self,
+        }
+    }
+
+    /// Says which address is at fault.
+    pub fn address(mut self, address: IpAddr) -> Self {
+        self.0.address = Some(address);
+        self
+    }
+
+    /// Gives it another severity than the rule has, by its measured consequence.
+    pub fn severity(mut self, severity: Severity) -> Self {
+        self.0.severity = severity;
+        self
+    }
+
+    /// Gives it another actor than the rule has.
+    pub fn actor(mut self, actor: Actor) -> Self {
+        self.0.actor = actor;
+        self
+    }
+
+    /// States the fact, in one sentence without the final stop.
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.0.detail = detail.into();
+        self
+    }
+
+    /// Says what to do, filled in with names and addresses.
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.0.remedy = remedy.into();
+        self
+    }
+
+    /// Adds what it rests on.
+    pub fn evidence(mut self, sources: impl IntoIterator<Item = Source>) -> Self {
+        self.0.evidence.extend(sources);
+        self
+    }
+
+    /// Returns the finding, with its evidence in order and each piece once.
+    #[must_use]
+    pub fn done(mut self) -> Finding {
+        self.0.evidence.sort();
+        self.0.evidence.dedup();
+        self.0
+    }
+}
+
+/// Every rule, in the order in which the findings are documented.
+pub const CATALOGUE: &[&Rule] = &[];
+
+/// Returns the rule with this code.
+#[must_use]
+pub fn named(code: &str) -> Option<&'static Rule> {
+    CATALOGUE.iter().copied().find(|rule| rule.code == code)
+}

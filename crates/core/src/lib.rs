@@ -15,7 +15,7 @@
 //! - [`vantage`] and [`report`]: what one vantage point saw of it
 //! - [`finding`] and [`verdict`]: what it means
 //! - [`trace`]: the answer a resolver with an empty cache would give
-//! - [`time`]: moments
+//! - [`time`] keeps moments
 
 pub mod check;
 pub mod delegation;

@@ -220,7 +220,7 @@ mod tests {
         for number in 0..308_u32 {
             let other = query(
                 2 + u8::try_from(number / 12).unwrap(),
-                RecordType(number as u16),
+                RecordType(u16::try_from(number).unwrap()),
             );
             assert!(ledger.book(Duration::ZERO, other).is_ok());
         }

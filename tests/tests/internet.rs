@@ -8,7 +8,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use bailiwick_tests::internet::switch::{Rule, Transport};
+use bailiwick_tests::internet::standard::{self, Delegation, Size};
+use bailiwick_tests::internet::switch::{Action, Forged, Forger, Rule, Transport};
+use bailiwick_tests::internet::zone::Zone;
 use bailiwick_tests::internet::{Internet, Options, RulePlan, can_run};
 
 const EU: &str = "vantage-eu";
@@ -187,6 +189,18 @@ fn the_resolvers_resolve_and_validate() -> Result<()> {
     Ok(())
 }
 
+/// Asks k.root-servers.net something that any answer will do for: the header of
+/// a question without a question.
+fn root_answers() -> bool {
+    let ask = || -> std::io::Result<usize> {
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        socket.set_read_timeout(Some(Duration::from_millis(100)))?;
+        socket.send_to(&[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "193.0.14.129:53")?;
+        socket.recv(&mut [0; 512])
+    };
+    ask().is_ok()
+}
+
 /// The delay, the counts, the rules and a server written in Rust.
 #[test]
 fn the_network_delays_counts_and_drops() -> Result<()> {
@@ -194,20 +208,21 @@ fn the_network_delays_counts_and_drops() -> Result<()> {
         return Ok(());
     }
     let link = Duration::from_millis(10);
-    let internet = Internet::standard(Options {
+    let options = Options {
         delay: link,
         ..Options::default()
-    })?;
+    };
+    let keys = tempfile::tempdir()?;
+    let hostile = Delegation {
+        zone: "hostile.com.".to_owned(),
+        text: "@ NS ns1\nns1 A 91.200.1.53\n".to_owned(),
+    };
+    let mut blueprint = standard::blueprint_with(keys.path(), Size::Minimal, &[hostile])?;
+    blueprint.host("hostile", "us", &["91.200.1.53".parse()?]);
+    let internet = Internet::start(blueprint, options)?;
 
     let started = Instant::now();
-    internet.enter(EU, || -> Result<()> {
-        let socket = UdpSocket::bind("0.0.0.0:0")?;
-        socket.set_read_timeout(Some(Duration::from_secs(2)))?;
-        // The header of a question without a question: any answer will do.
-        socket.send_to(&[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "198.41.0.4:53")?;
-        socket.recv(&mut [0; 512])?;
-        Ok(())
-    })??;
+    assert!(internet.enter(EU, root_answers)?);
     let round_trip = started.elapsed();
     assert!(round_trip >= 4 * link, "{round_trip:?} for a round trip");
     assert!(round_trip < 8 * link, "{round_trip:?} for a round trip");
@@ -236,9 +251,41 @@ fn the_network_delays_counts_and_drops() -> Result<()> {
     assert!(dig(&internet, EU, "+norec @198.41.0.4 com NS")?.contains("timed out"));
     assert!(dig(&internet, US, "+norec @198.41.0.4 com NS")?.contains("NOERROR"));
 
+    // Somebody on the path says NXDOMAIN before the root server can answer.
+    internet.clear_rules();
+    let forger = Forger::new(|seen| {
+        let mut answer = seen.payload.clone();
+        answer[2] |= 0x80;
+        answer[3] = 3;
+        Forged {
+            sent: vec![(Duration::ZERO, seen.answer(answer))],
+            passes: true,
+        }
+    });
+    internet.add_rule(RulePlan {
+        from: Some(EU.to_owned()),
+        rule: Rule {
+            to: Some(root),
+            action: Action::Forge(forger),
+            ..Rule::default()
+        },
+    })?;
+    assert!(dig(&internet, EU, "+norec @198.41.0.4 com NS")?.contains("NXDOMAIN"));
+    assert!(dig(&internet, EU, "+norec +tcp @198.41.0.4 com NS")?.contains("NOERROR"));
+
+    internet.set_network(Duration::ZERO, 0.1);
+    let answered = (0..20)
+        .filter(|_| internet.enter(EU, root_answers).unwrap_or(false))
+        .count();
+    assert!(
+        (1..20).contains(&answered),
+        "{answered} of 20 with a loss of one third"
+    );
+    internet.set_network(Duration::ZERO, 0.0);
+
     let (ready, bound) = std::sync::mpsc::channel();
-    let echo = internet.spawn_in(US, move || -> Result<()> {
-        let socket = UdpSocket::bind("104.131.5.2:53")?;
+    let echo = internet.spawn_in("hostile", move || -> Result<()> {
+        let socket = UdpSocket::bind("91.200.1.53:53")?;
         ready.send(())?;
         let mut message = [0; 512];
         let (length, asker) = socket.recv_from(&mut message)?;
@@ -246,11 +293,38 @@ fn the_network_delays_counts_and_drops() -> Result<()> {
         socket.send_to(&message[..length], asker)?;
         Ok(())
     })?;
-    bound
-        .recv()
-        .context("the thread in vantage-us ended early")?;
-    let answer = dig(&internet, EU, "+norec @104.131.5.2 com NS")?;
+    bound.recv().context("the thread in hostile ended early")?;
+    let referral = dig(&internet, EU, "+norec @192.33.14.30 hostile.com NS")?;
+    assert!(referral.contains("91.200.1.53"), "{referral}");
+    let answer = dig(&internet, EU, "+norec @91.200.1.53 hostile.com NS")?;
     assert!(answer.contains("NOERROR"), "{answer}");
     echo.join().map_err(|_| anyhow::anyhow!("panic"))???;
+    Ok(())
+}
+
+#[test]
+fn a_server_loads_a_new_version_and_ends() -> Result<()> {
+    if !can_run("a_server_loads_a_new_version_and_ends") {
+        return Ok(());
+    }
+    let mut internet = Internet::standard(Options::default())?;
+    for (server, zone, address) in [
+        ("child-nsd", "healthy.com.", "45.83.2.53"),
+        ("child-knot", "healthy.nl.", "45.83.3.53"),
+        ("child-bind", "healthy.co.uk.", "45.83.4.53"),
+    ] {
+        let new = "@ NS ns1\nns1 A 45.83.99.53\n";
+        internet.reload(server, &Zone::new(zone, 7, new))?;
+        let question = format!("+norec +short @{address} ns1.{zone} A");
+        let loaded = (0..100).any(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            dig(&internet, EU, &question).is_ok_and(|answer| answer == "45.83.99.53\n")
+        });
+        assert!(loaded, "{server} has the old {zone}");
+
+        internet.stop_server(server)?;
+        let answer = dig(&internet, EU, &question)?;
+        assert!(answer.contains("connection refused"), "{answer}");
+    }
     Ok(())
 }

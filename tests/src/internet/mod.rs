@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use namespace::Namespace;
+use namespace::{Namespace, temporary_folder};
 use server::{Server, ServerPlan, Service};
 use switch::{Counts, HostIndex, Link, Rule, Switch};
 use zone::Zone;
@@ -187,7 +187,7 @@ impl Internet {
     }
 
     fn start_in(blueprint: Blueprint, options: Options, folder: TempDir) -> Result<Self> {
-        namespace::remove_stale()?;
+        namespace::remove_stale();
         static WORLDS: AtomicUsize = AtomicUsize::new(0);
         let world = WORLDS.fetch_add(1, Ordering::Relaxed);
         fs::write(folder.path().join("resolv.conf"), "nameserver 8.8.8.8\n")?;
@@ -441,10 +441,6 @@ fn position(hosts: &[HostPlan], name: &str) -> Result<HostIndex> {
         .iter()
         .position(|host| host.name == name)
         .with_context(|| format!("no host {name}"))
-}
-
-fn temporary_folder() -> Result<TempDir> {
-    Ok(tempfile::Builder::new().prefix("bailiwick-").tempdir()?)
 }
 
 /// Collects what a program prints until it ends; kills it after `limit`.

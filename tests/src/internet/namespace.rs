@@ -24,6 +24,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tempfile::TempDir;
 
 use super::tun::Tun;
 
@@ -174,28 +175,47 @@ impl Drop for Namespace {
     }
 }
 
-/// Removes the namespaces of processes that are gone.
+/// Makes a folder for temporary files that [`remove_stale`] knows, too.
 ///
 /// # Errors
 ///
-/// Fails if the list of namespaces cannot be read.
-pub(super) fn remove_stale() -> Result<()> {
-    let Ok(entries) = fs::read_dir(FOLDER) else {
-        return Ok(()); // no namespace was ever made on this machine
-    };
-    for entry in entries {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        let owner = name
-            .strip_prefix(PREFIX)
-            .and_then(|rest| rest.split('-').next())
-            .and_then(|process| process.parse::<u32>().ok());
-        if let Some(owner) = owner
-            && !Path::new(&format!("/proc/{owner}")).exists()
-        {
-            remove(&name);
+/// Fails if the folder cannot be made.
+pub(super) fn temporary_folder() -> Result<TempDir> {
+    let prefix = format!("{PREFIX}{}-", std::process::id());
+    Ok(tempfile::Builder::new().prefix(&prefix).tempdir()?)
+}
+
+/// Removes the namespaces and folders of processes that are gone.
+pub(super) fn remove_stale() {
+    for name in stale_in(Path::new(FOLDER)) {
+        remove(&name);
+    }
+    let folders = std::env::temp_dir();
+    for name in stale_in(&folders) {
+        if let Err(error) = fs::remove_dir_all(folders.join(&name)) {
+            eprintln!("folder {name} is left behind: {error}");
         }
     }
-    Ok(())
+}
+
+/// Lists what processes that are gone have left in a folder; nothing if there is
+/// no such folder.
+fn stale_in(folder: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return vec![];
+    };
+    let names = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok());
+    let is_stale = |name: &String| {
+        let owner = name
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split('-').next());
+        owner
+            .and_then(|process| process.parse::<u32>().ok())
+            .is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists())
+    };
+    names.filter(is_stale).collect()
 }
 
 /// Ends the processes inside a namespace and removes it. Everything inside was

@@ -1,7 +1,8 @@
 //! What the switch must know of an IP packet: from where, to where, carrying
 //! what.
 //!
-//! Nothing is checked beyond what forwarding and counting need; the two kernels
+//! A [`Datagram`] can also be taken out of a packet and put into one, for what a
+//! middlebox or a forger does. Nothing is checked beyond what forwarding and counting need; the two kernels
 //! at the ends verify checksums and lengths. The layouts are those of RFC 791,
 //! RFC 8200, RFC 768 and RFC 9293.
 
@@ -125,6 +126,113 @@ impl Payload {
     }
 }
 
+/// A UDP datagram with the addresses it travels under.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Datagram {
+    /// Where it says it comes from.
+    pub source: SocketAddr,
+    /// Where it goes.
+    pub destination: SocketAddr,
+    /// What it carries.
+    pub payload: Vec<u8>,
+}
+
+impl Datagram {
+    /// Takes the datagram out of an IP packet; `None` if there is none, or only
+    /// a part of one.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let Packet {
+            source,
+            destination,
+            payload: Payload::Udp { from, to },
+        } = Packet::read(bytes)?
+        else {
+            return None;
+        };
+        let header = match source {
+            IpAddr::V4(_) => usize::from(bytes.first()? & 0x0f) * 4,
+            IpAddr::V6(_) if bytes.get(6) == Some(&UDP) => 40,
+            IpAddr::V6(_) => return None,
+        };
+        let datagram = bytes.get(header..)?;
+        let length = u16::from_be_bytes([*datagram.get(4)?, *datagram.get(5)?]);
+        Some(Self {
+            source: SocketAddr::new(source, from),
+            destination: SocketAddr::new(destination, to),
+            payload: datagram.get(8..usize::from(length))?.to_vec(),
+        })
+    }
+
+    /// Returns the datagram that answers this one with `payload`: from where it
+    /// went, to where it came from.
+    #[must_use]
+    pub fn answer(&self, payload: Vec<u8>) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+            payload,
+        }
+    }
+
+    /// Puts the datagram into an IP packet. `None` if it is longer than UDP
+    /// allows or its addresses are of two families.
+    pub(super) fn packet(&self) -> Option<Vec<u8>> {
+        let length = u16::try_from(self.payload.len() + 8).ok()?;
+        let mut datagram = Vec::with_capacity(usize::from(length));
+        datagram.extend(self.source.port().to_be_bytes());
+        datagram.extend(self.destination.port().to_be_bytes());
+        datagram.extend(length.to_be_bytes());
+        datagram.extend([0, 0]);
+        datagram.extend(&self.payload);
+
+        let addresses = match (self.source.ip(), self.destination.ip()) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => [from.octets(), to.octets()].concat(),
+            (IpAddr::V6(from), IpAddr::V6(to)) => [from.octets(), to.octets()].concat(),
+            _ => return None,
+        };
+        let pseudo_header = [&addresses[..], &[0, UDP], &length.to_be_bytes()].concat();
+        let sum = match checksum(&[&pseudo_header[..], &datagram].concat()) {
+            0 => 0xffff, // zero would mean: no checksum
+            sum => sum,
+        };
+        datagram[6..8].copy_from_slice(&sum.to_be_bytes());
+
+        let mut packet = if self.source.is_ipv4() {
+            let total = u16::try_from(20 + datagram.len()).ok()?;
+            let mut header = vec![0x45, 0];
+            header.extend(total.to_be_bytes());
+            header.extend([0, 0, 0, 0, 64, UDP, 0, 0]);
+            header.extend(&addresses);
+            let sum = checksum(&header);
+            header[10..12].copy_from_slice(&sum.to_be_bytes());
+            header
+        } else {
+            let mut header = vec![0x60, 0, 0, 0];
+            header.extend(length.to_be_bytes());
+            header.extend([UDP, 64]);
+            header.extend(&addresses);
+            header
+        };
+        packet.extend(datagram);
+        Some(packet)
+    }
+}
+
+/// The Internet checksum (RFC 1071).
+fn checksum(bytes: &[u8]) -> u16 {
+    let mut sum: u32 = bytes
+        .chunks(2)
+        .map(|pair| {
+            let low = pair.get(1).copied().unwrap_or(0);
+            u32::from(u16::from_be_bytes([pair[0], low]))
+        })
+        .sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !u16::try_from(sum).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,5 +316,23 @@ mod tests {
         bytes.extend([0x30, 0x39, 0, 53, 0, 8, 0, 0]);
         let packet = Packet::read(&bytes).expect("whole packet");
         assert_eq!(packet.destination_socket().port(), 53);
+    }
+
+    #[test]
+    fn a_datagram_comes_out_as_it_went_in() {
+        for (from, to) in [
+            ("45.83.1.2:12345", "8.8.8.8:53"),
+            ("[2a0e:1c80::1]:12345", "[2001:4860:4860::8888]:53"),
+        ] {
+            for payload in [vec![], vec![1, 2, 3], vec![0xff; 1200]] {
+                let datagram = Datagram {
+                    source: from.parse().expect("socket address"),
+                    destination: to.parse().expect("socket address"),
+                    payload,
+                };
+                let packet = datagram.packet().expect("one family");
+                assert_eq!(Datagram::read(&packet), Some(datagram));
+            }
+        }
     }
 }

@@ -492,6 +492,25 @@ pub enum Size {
 ///
 /// Fails if a zone cannot be signed.
 pub fn blueprint(folder: &Path, size: Size) -> Result<Blueprint> {
+    blueprint_with(folder, size, &[])
+}
+
+/// A zone that a test delegates to servers of its own, which it puts on hosts
+/// that it adds to the blueprint.
+#[derive(Clone, Debug)]
+pub struct Delegation {
+    /// The zone, absolute, under `com`, `net`, `nl` or `co.uk`.
+    pub zone: String,
+    /// What the parent says: NS records and glue, relative to the zone.
+    pub text: String,
+}
+
+/// Returns the standard world with more delegations.
+///
+/// # Errors
+///
+/// Fails if a zone cannot be signed.
+pub fn blueprint_with(folder: &Path, size: Size, more: &[Delegation]) -> Result<Blueprint> {
     let mut builder = Builder::new(folder)?;
     let mut scenarios = scenarios();
     if size == Size::Minimal {
@@ -499,6 +518,10 @@ pub fn blueprint(folder: &Path, size: Size) -> Result<Blueprint> {
     }
     for (number, scenario) in scenarios.iter().enumerate() {
         builder.child(number + 1, scenario)?;
+    }
+    for Delegation { zone, text } in more {
+        let text = format!("$ORIGIN {zone}\n$TTL 172800\n{text}\n");
+        builder.parent_of(zone).add(&text, None);
     }
     builder.finish(size)
 }
@@ -602,6 +625,18 @@ impl<'a> Builder<'a> {
             .context("every place has a host")
     }
 
+    fn parent_of(&mut self, zone: &str) -> &mut Parent {
+        if zone.ends_with(".co.uk.") {
+            &mut self.co_uk
+        } else if zone.ends_with(".net.") {
+            &mut self.net
+        } else if zone.ends_with(".nl.") {
+            &mut self.nl
+        } else {
+            &mut self.com
+        }
+    }
+
     /// Adds one scenario: its delegation, its zone, its addresses, its rules.
     fn child(&mut self, number: usize, scenario: &Scenario) -> Result<()> {
         let name = scenario.zone;
@@ -621,12 +656,7 @@ impl<'a> Builder<'a> {
             )
         };
         let other = scenario.other_parent.as_deref().map(delegation);
-        let parent = match name {
-            _ if name.ends_with(".co.uk.") => &mut self.co_uk,
-            _ if name.ends_with(".net.") => &mut self.net,
-            _ if name.ends_with(".nl.") => &mut self.nl,
-            _ => &mut self.com,
-        };
+        let parent = self.parent_of(name);
         parent.add(&delegation(&scenario.parent), other.as_deref());
 
         for (place, addresses, text) in &scenario.served {

@@ -19,11 +19,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+pub use super::packet::Datagram;
 use super::packet::{Packet, Payload};
 use super::tun::Tun;
 
@@ -97,6 +99,35 @@ pub enum Action {
     Delay(Duration),
     /// The packet goes to this host, whoever owns the address.
     Divert(HostIndex),
+    /// A UDP datagram is shown to a forger; anything else passes.
+    Forge(Forger),
+}
+
+/// Somebody on the path who sees datagrams and sends others: a middlebox, or an
+/// attacker who knows as much as the test tells him.
+#[derive(Clone)]
+pub struct Forger(Arc<dyn Fn(&Datagram) -> Forged + Send + Sync>);
+
+impl Forger {
+    /// Makes a forger of a function that sees each datagram.
+    pub fn new(forge: impl Fn(&Datagram) -> Forged + Send + Sync + 'static) -> Self {
+        Self(Arc::new(forge))
+    }
+}
+
+impl std::fmt::Debug for Forger {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Forger")
+    }
+}
+
+/// What a [`Forger`] does about a datagram.
+#[derive(Clone, Debug, Default)]
+pub struct Forged {
+    /// Datagrams that it sends, each after a while, under any source address.
+    pub sent: Vec<(Duration, Datagram)>,
+    /// Whether the datagram that it saw goes on, too.
+    pub passes: bool,
 }
 
 impl Rule {
@@ -212,13 +243,21 @@ impl Counts {
     }
 }
 
+/// A packet that arrives at a host after a while.
+#[derive(Debug, Eq, PartialEq)]
+struct Delivery {
+    to: HostIndex,
+    after: Duration,
+    packet: Vec<u8>,
+}
+
 /// What the switch knows; changed while it runs through [`Switch::fabric`].
 #[derive(Debug)]
 pub struct Fabric {
     /// The links, in the order of the hosts.
     pub links: Vec<Link>,
-    /// Rules; the first `Drop`, `Lose` or `Divert` that applies decides, delays
-    /// add up.
+    /// Rules, applied in this order until one stops the packet or diverts it;
+    /// delays add up.
     pub rules: Vec<Rule>,
     counts: Vec<Counts>,
     connections: Vec<HashSet<(SocketAddr, u16, u32)>>,
@@ -264,20 +303,58 @@ impl Fabric {
         self.connections[host].clear();
     }
 
-    /// Decides for one packet of a host: to whom and after how long, if at all.
-    fn forward(&mut self, from: HostIndex, packet: &Packet) -> Option<(HostIndex, Duration)> {
-        self.count(from, packet);
+    /// Decides for one packet of a host what arrives where and when: itself, or
+    /// nothing, or what a forger makes of it.
+    fn forward(&mut self, from: HostIndex, bytes: &[u8]) -> Vec<Delivery> {
+        let Some(packet) = Packet::read(bytes) else {
+            return vec![];
+        };
+        self.count(from, &packet);
+        let mut deliveries = Vec::new();
+        if let Some((to, after)) = self.pass(from, &packet, bytes, &mut deliveries) {
+            deliveries.push(Delivery {
+                to,
+                after,
+                packet: bytes.to_vec(),
+            });
+        }
+        deliveries
+    }
+
+    /// Decides for the packet itself; adds to `forged` what forgers send.
+    fn pass(
+        &mut self,
+        from: HostIndex,
+        packet: &Packet,
+        bytes: &[u8],
+        forged: &mut Vec<Delivery>,
+    ) -> Option<(HostIndex, Duration)> {
         let mut to = self.owner(from, packet.destination);
         let mut delay = Duration::ZERO;
         for rule in self.rules.iter().filter(|rule| rule.matches(from, packet)) {
-            match rule.action {
+            match &rule.action {
                 Action::Drop => return None,
-                Action::Lose(share) if self.random.random_bool(share) => return None,
+                Action::Lose(share) if self.random.random_bool(*share) => return None,
                 Action::Lose(_) => {}
-                Action::Delay(more) => delay += more,
+                Action::Delay(more) => delay += *more,
                 Action::Divert(host) => {
-                    to = Some(host);
+                    to = Some(*host);
                     break;
+                }
+                Action::Forge(forger) => {
+                    let Some(datagram) = Datagram::read(bytes) else {
+                        continue;
+                    };
+                    let forgery = forger.0(&datagram);
+                    for (after, datagram) in forgery.sent {
+                        let to = self.owner(from, datagram.destination.ip());
+                        if let (Some(to), Some(packet)) = (to, datagram.packet()) {
+                            forged.push(Delivery { to, after, packet });
+                        }
+                    }
+                    if !forgery.passes {
+                        return None;
+                    }
                 }
             }
         }
@@ -418,7 +495,11 @@ impl Carrier {
             .iter()
             .map(|device| PollFd::new(device.as_fd(), PollFlags::POLLIN))
             .collect();
-        ppoll(&mut polled, Some(TimeSpec::from_duration(patience)), None)?;
+        match ppoll(&mut polled, Some(TimeSpec::from_duration(patience)), None) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => return Ok(vec![]),
+            Err(error) => return Err(error.into()),
+        }
         Ok((0..polled.len())
             .filter(|host| polled[*host].any().unwrap_or(false))
             .collect())
@@ -430,20 +511,16 @@ impl Carrier {
             let Some(length) = self.devices[from].receive(&mut buffer)? else {
                 break;
             };
-            let bytes = &buffer[..length];
-            let Some(packet) = Packet::read(bytes) else {
-                continue;
-            };
-            let decision = self
+            let deliveries = self
                 .fabric
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .forward(from, &packet);
-            if let Some((to, delay)) = decision {
+                .forward(from, &buffer[..length]);
+            let now = Instant::now();
+            for Delivery { to, after, packet } in deliveries {
                 self.carried += 1;
-                let arrival = Instant::now() + delay;
                 self.travelling
-                    .push(Reverse((arrival, self.carried, to, bytes.to_vec())));
+                    .push(Reverse((now + after, self.carried, to, packet)));
             }
         }
         Ok(())
@@ -477,12 +554,21 @@ mod tests {
         }
     }
 
-    fn udp(to: &str) -> Packet {
-        Packet {
-            source: "45.83.0.1".parse().expect("address"),
-            destination: to.parse().expect("address"),
-            payload: Payload::Udp { from: 9, to: 53 },
-        }
+    fn udp(to: &str) -> Vec<u8> {
+        let datagram = Datagram {
+            source: "45.83.0.1:9".parse().expect("address"),
+            destination: SocketAddr::new(to.parse().expect("address"), 53),
+            payload: vec![1],
+        };
+        datagram.packet().expect("one family")
+    }
+
+    /// Where a packet arrives, and when.
+    fn arrivals(deliveries: &[Delivery]) -> Vec<(HostIndex, Duration)> {
+        let arrivals = deliveries.iter();
+        arrivals
+            .map(|delivery| (delivery.to, delivery.after))
+            .collect()
     }
 
     fn fabric() -> Fabric {
@@ -499,13 +585,10 @@ mod tests {
     fn anycast_leads_to_the_own_region() {
         let mut fabric = fabric();
         let delay = Duration::from_millis(6);
-        assert_eq!(fabric.forward(0, &udp("194.0.28.53")), Some((3, delay)));
-        assert_eq!(fabric.forward(1, &udp("194.0.28.53")), Some((2, delay)));
-        assert_eq!(
-            fabric.forward(1, &udp("203.1.2.3")),
-            None,
-            "nobody's address"
-        );
+        let near = |fabric: &mut Fabric, from| arrivals(&fabric.forward(from, &udp("194.0.28.53")));
+        assert_eq!(near(&mut fabric, 0), [(3, delay)]);
+        assert_eq!(near(&mut fabric, 1), [(2, delay)]);
+        assert_eq!(fabric.forward(1, &udp("203.1.2.3")), [], "nobody's address");
         assert_eq!(fabric.counts(1).to_nobody().len(), 1);
     }
 
@@ -513,17 +596,36 @@ mod tests {
     fn a_repeated_syn_is_one_connection() {
         let mut fabric = fabric();
         let syn = |sequence| Packet {
+            source: "45.83.0.1".parse().expect("address"),
+            destination: "194.0.28.53".parse().expect("address"),
             payload: Payload::Tcp {
                 from: 9,
                 to: 53,
                 opens: Some(sequence),
             },
-            ..udp("194.0.28.53")
         };
         for packet in [syn(1), syn(1), syn(2)] {
-            fabric.forward(0, &packet);
+            fabric.count(0, &packet);
         }
         assert_eq!(fabric.counts(0).packets(), 2);
+    }
+
+    #[test]
+    fn a_forger_answers_before_the_server() {
+        let mut fabric = fabric();
+        let forger = Forger::new(|seen| Forged {
+            sent: vec![(Duration::ZERO, seen.answer(vec![2]))],
+            passes: true,
+        });
+        fabric.rules.push(Rule {
+            action: Action::Forge(forger),
+            ..Rule::default()
+        });
+        let deliveries = fabric.forward(0, &udp("194.0.28.53"));
+        let delay = Duration::from_millis(6);
+        assert_eq!(arrivals(&deliveries), [(0, Duration::ZERO), (3, delay)]);
+        let forged = Datagram::read(&deliveries[0].packet).expect("a datagram");
+        assert_eq!(forged.source.to_string(), "194.0.28.53:53");
     }
 
     #[test]
@@ -572,7 +674,7 @@ mod tests {
             let mut fabric = fabric();
             fabric.rules.push(rule);
             assert_eq!(
-                fabric.forward(0, &udp("194.0.28.53")).is_none(),
+                fabric.forward(0, &udp("194.0.28.53")).is_empty(),
                 drops,
                 "{why}"
             );

@@ -1,1 +1,24 @@
-//! Placeholder header.
+//! The simulated internet, and the demo that plays on it.
+//!
+//! One description of a world, two ways of running it. A [`Scenario`](scenario::Scenario) is read
+//! from text and holds a [`World`](world::World): servers, zones, resolvers, and what goes wrong.
+//! [`simulate`](simulate::simulate) lets a check run in it as a plain loop with no socket and no
+//! waiting; [`loopback`] puts it on real UDP and TCP sockets of 127.0.0.0/8.
+//!
+//! ```text
+//!  scenario ──▶ world ──▶ respond ──┬─▶ simulate   (values only)
+//!                          │        └─▶ loopback   (sockets) ─▶ demo
+//!             authority, resolver
+//! ```
+
+pub mod authority;
+pub mod defaults;
+mod draft;
+mod provisional;
+pub mod resolver;
+pub mod respond;
+pub mod scenario;
+pub mod simulate;
+mod words;
+pub mod world;
+pub mod zone;

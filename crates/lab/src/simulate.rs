@@ -1,0 +1,469 @@
+//! A check in a world without sockets and without waiting.
+//!
+//! [`simulate`] is the loop of `bailiwick-transport` with simulated time: a queue of what will
+//! arrive when. Equal worlds, settings and machines give equal runs.
+//!
+//! What the transport promises holds here, too: each question has one outcome in time, an answer
+//! over UDP that comes after all is [`Outcome::Late`], limits B1, B2, B3, B8 and B10 are kept, and
+//! whatever is not sent is [`Outcome::Withheld`].
+
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+
+use bailiwick_core::{
+    check::Counter,
+    limit::Limits,
+    message::Question,
+    observation::{Observation, Outcome, Rejection, Unreadable, Withheld},
+    query::{Query, UDP_SIZE, Via},
+    report::Report,
+    server::Role,
+    vantage::{VantageId, VantagePoint},
+};
+use bailiwick_probe::{Ended, Machine, Session};
+use bailiwick_transport::PublicAddr;
+
+use crate::{
+    respond::{Answer, Asked, Opening, Response},
+    scenario::{START, Scenario},
+    world::{Carrier, Vantage, World},
+};
+
+/// How long a true answer may still come after one that could be forged, as in the transport.
+const GRACE: Duration = Duration::from_millis(250);
+/// More junk than this is said to be the reason for silence, as in the transport.
+const MUCH_JUNK: u32 = 8;
+/// Steps after which a machine that is still not finished is said to go round in circles.
+const STEPS: usize = 100_000;
+
+/// From where a check looks, and what it may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<'a> {
+    /// The name of the vantage point in the world; one that the world lacks has a clean path.
+    pub vantage: &'a str,
+    /// Decides which datagrams are lost.
+    pub seed: u64,
+    /// The limits.
+    pub limits: Limits,
+    /// Whether addresses that are not globally reachable may be asked.
+    pub allow_special_use: bool,
+}
+
+impl Settings<'_> {
+    /// Returns the settings of a laboratory: the vantage point `local`, all addresses allowed.
+    #[must_use]
+    pub fn laboratory() -> Settings<'static> {
+        Settings {
+            vantage: "local",
+            seed: 1,
+            limits: Limits::FULL_ROUND,
+            allow_special_use: true,
+        }
+    }
+}
+
+/// Lets a machine run in the world until it is finished. Returns how long that took in simulated
+/// time, and how many packets were sent.
+///
+/// # Panics
+///
+/// Panics if the machine is not finished after a hundred thousand steps: it goes in circles.
+pub fn simulate<M: Machine>(
+    machine: &mut M,
+    world: &World,
+    settings: &Settings<'_>,
+) -> (Duration, u32) {
+    let mut network = Network::new(world, settings);
+    let mut arriving: BTreeMap<(Duration, u64), Observation> = BTreeMap::new();
+    let mut now = Duration::ZERO;
+    let mut number = 0;
+    for _ in 0..STEPS {
+        while let Some(query) = machine.poll_query(now) {
+            for (at, observation) in network.exchange(&query, now) {
+                arriving.insert((at, number), observation);
+                number += 1;
+            }
+        }
+        if machine.is_finished(now) {
+            return (now, network.packets());
+        }
+        let next = arriving.keys().next().map(|(at, _)| *at);
+        // A machine that wants to be woken at once gets a pause, as from the transport.
+        let wake = machine
+            .next_wake()
+            .map(|at| at.max(now + Duration::from_millis(1)));
+        let Some(until) = next.into_iter().chain(wake).min() else {
+            return (now, network.packets());
+        };
+        now = now.max(until);
+        while let Some(entry) = arriving.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            machine.handle(now, entry.remove());
+        }
+    }
+    panic!("the machine is not finished after {STEPS} steps");
+}
+
+impl Scenario {
+    /// Runs the check of the scenario from every vantage point of its world.
+    #[must_use]
+    pub fn run(&self, seed: u64) -> Vec<Report> {
+        self.world
+            .vantages
+            .iter()
+            .map(|vantage| self.run_from(&vantage.name, seed))
+            .collect()
+    }
+
+    fn run_from(&self, vantage: &str, seed: u64) -> Report {
+        let settings = Settings {
+            vantage,
+            seed,
+            limits: self.limits,
+            allow_special_use: self.check.lab,
+        };
+        let mut session = Session::new(self.check.clone(), self.limits);
+        let (elapsed, packets) = simulate(&mut session, &self.world, &settings);
+        session.finish(Ended {
+            vantage: VantagePoint {
+                id: VantageId(vantage.to_owned()),
+                families: self.check.families.clone(),
+            },
+            round: bailiwick_core::report::RoundId(1),
+            started: START,
+            elapsed,
+            packets,
+        })
+    }
+}
+
+/// The world as one check may use it.
+#[derive(Debug)]
+pub struct Network<'a> {
+    world: &'a World,
+    path: Option<&'a Vantage>,
+    settings: Settings<'a>,
+    packets: Counter,
+    to_address: BTreeMap<IpAddr, u32>,
+    asked: BTreeMap<(IpAddr, Via, Question), u32>,
+}
+
+/// What is known of a question when it ends.
+struct Ending {
+    after: Duration,
+    outcome: Outcome,
+    junk: u32,
+    case_kept: Option<bool>,
+    octets: Vec<u8>,
+}
+
+impl Ending {
+    fn without_answer(after: Duration, outcome: Outcome) -> Self {
+        Self {
+            after,
+            outcome,
+            junk: 0,
+            case_kept: None,
+            octets: Vec::new(),
+        }
+    }
+}
+
+impl<'a> Network<'a> {
+    /// Begins a check.
+    #[must_use]
+    pub fn new(world: &'a World, settings: &Settings<'a>) -> Self {
+        Self {
+            world,
+            path: world.vantage(settings.vantage),
+            settings: *settings,
+            packets: Counter::default(),
+            to_address: BTreeMap::new(),
+            asked: BTreeMap::new(),
+        }
+    }
+
+    /// Returns how many packets were sent.
+    #[must_use]
+    pub fn packets(&self) -> u32 {
+        self.packets.taken()
+    }
+
+    /// Returns what will be observed of a query sent now, and when.
+    pub fn exchange(&mut self, query: &Query, now: Duration) -> Vec<(Duration, Observation)> {
+        if let Err(withheld) = self.admit(query) {
+            return withhold(query, now, withheld);
+        }
+        if let Some(withheld) = self.refusal(query.server.address, now) {
+            return withhold(query, now, withheld);
+        }
+        match query.via {
+            Via::Tcp => self.connection(query, now),
+            Via::Udp | Via::Stub(_) => self.datagram(query, now),
+        }
+    }
+
+    fn admit(&self, query: &Query) -> Result<(), Withheld> {
+        let address = query.server.address;
+        if self.settings.allow_special_use || query.role == Role::Blackhole {
+            return Ok(());
+        }
+        PublicAddr::new(address).map(|_| ())
+    }
+
+    fn refusal(&self, to: IpAddr, now: Duration) -> Option<Withheld> {
+        let limits = &self.settings.limits;
+        let sent = self.to_address.get(&to).copied().unwrap_or(0);
+        if now >= limits.wall_time {
+            Some(Withheld::Time)
+        } else if sent >= limits.packets_per_address {
+            Some(Withheld::PacketsToAddress)
+        } else if self.packets.taken() >= limits.packets {
+            Some(Withheld::Packets)
+        } else {
+            None
+        }
+    }
+
+    /// Books one asking of a question, unless it was asked often enough (limit B3).
+    fn ask(&mut self, query: &Query, question: &Question) -> Result<(), Withheld> {
+        let key = (query.server.address, query.via, question.clone());
+        let asked = self.asked.entry(key).or_default();
+        if *asked >= self.settings.limits.same_question {
+            return Err(Withheld::SameQuestion);
+        }
+        *asked += 1;
+        Ok(())
+    }
+
+    fn book(&mut self, to: IpAddr) {
+        let _ = self.packets.take(self.settings.limits.packets);
+        *self.to_address.entry(to).or_default() += 1;
+    }
+
+    fn datagram(&mut self, query: &Query, now: Duration) -> Vec<(Duration, Observation)> {
+        let Some(question) = query.questions.first() else {
+            return Vec::new();
+        };
+        if let Err(withheld) = self.ask(query, question) {
+            return withhold(query, now, withheld);
+        }
+        let asked = self.asked(query, question, Carrier::Udp, now);
+        let response = match self.world.respond(&asked) {
+            Response::NoRoute => return withhold(query, now, Withheld::NoRoute),
+            response => response,
+        };
+        self.book(query.server.address);
+        let (first, late) = udp_endings(response, query.patience);
+        let mut observed = vec![observation(query, 0, now, first)];
+        observed.extend(late.map(|late| observation(query, 0, now, late)));
+        observed
+    }
+
+    fn connection(&mut self, query: &Query, now: Duration) -> Vec<(Duration, Observation)> {
+        let mut observed = Vec::new();
+        let mut open = Vec::new();
+        for (number, question) in query.questions.iter().enumerate() {
+            match self.ask(query, question) {
+                Ok(()) => open.push((number, question)),
+                Err(withheld) => {
+                    let ending =
+                        Ending::without_answer(Duration::ZERO, Outcome::Withheld(withheld));
+                    observed.push(observation(query, number, now, ending));
+                }
+            }
+        }
+        let Some((_, first)) = open.first() else {
+            return observed;
+        };
+        let limits = self.settings.limits;
+        let opening = self
+            .world
+            .open(&self.asked(query, first, Carrier::Tcp, now));
+        if opening != Opening::NoRoute {
+            self.book(query.server.address);
+        }
+        let (sent, same_for_all) = match opening {
+            Opening::NoRoute => (
+                now,
+                Some((Duration::ZERO, Outcome::Withheld(Withheld::NoRoute))),
+            ),
+            Opening::Silence => (now, Some((limits.tcp_connect, Outcome::Silence))),
+            Opening::Rejected(rejection, after) => {
+                (now, Some((after, Outcome::Rejected(rejection))))
+            }
+            Opening::Closes(after) => (
+                now + after,
+                Some((after, Outcome::Rejected(Rejection::Closed))),
+            ),
+            Opening::Stalls(after) => (now + after, Some((limits.tcp_first, Outcome::Silence))),
+            Opening::Accepted(after) => (now + after, None),
+        };
+        for (number, question) in open {
+            let ending = match &same_for_all {
+                Some((after, outcome)) => Ending::without_answer(*after, outcome.clone()),
+                None => {
+                    let asked = self.asked(query, question, Carrier::Tcp, now);
+                    tcp_ending(self.world.respond(&asked), &limits)
+                }
+            };
+            observed.push(observation(query, number, sent, ending));
+        }
+        observed
+    }
+
+    fn asked<'q>(
+        &self,
+        query: &'q Query,
+        question: &'q Question,
+        carrier: Carrier,
+        now: Duration,
+    ) -> Asked<'q>
+    where
+        'a: 'q,
+    {
+        Asked {
+            address: query.server.address,
+            carrier,
+            region: self.settings.vantage,
+            path: self.path,
+            question,
+            options: query.options,
+            udp_size: UDP_SIZE,
+            id: 0,
+            now,
+            chance: self.chance(query),
+        }
+    }
+
+    /// Returns random bits that depend on nothing but the seed, the query and its destination.
+    fn chance(&self, query: &Query) -> u64 {
+        let address = match query.server.address {
+            IpAddr::V4(address) => u64::from(u32::from(address)),
+            IpAddr::V6(address) => {
+                let bits = u128::from(address);
+                u64::try_from((bits ^ bits >> 64) & u128::from(u64::MAX)).unwrap_or(0)
+            }
+        };
+        mix(mix(self.settings.seed ^ address) ^ u64::from(query.id.0))
+    }
+}
+
+/// The output function of SplitMix64 (Steele, Lea, Flood 2014): every bit depends on every bit.
+fn mix(bits: u64) -> u64 {
+    let bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ bits >> 31
+}
+
+fn withhold(query: &Query, now: Duration, withheld: Withheld) -> Vec<(Duration, Observation)> {
+    (0..query.questions.len())
+        .map(|number| {
+            let ending = Ending::without_answer(Duration::ZERO, Outcome::Withheld(withheld));
+            observation(query, number, now, ending)
+        })
+        .collect()
+}
+
+fn observation(
+    query: &Query,
+    number: usize,
+    sent: Duration,
+    ending: Ending,
+) -> (Duration, Observation) {
+    let observation = Observation {
+        elapsed: ending.after,
+        junk: ending.junk,
+        case_kept: ending.case_kept,
+        octets: ending.octets.into(),
+        ..Observation::of(query, number, sent, ending.outcome)
+    };
+    (sent + ending.after, observation)
+}
+
+/// Returns the outcome of a datagram within patience, and what comes after all.
+fn udp_endings(response: Response, patience: Duration) -> (Ending, Option<Ending>) {
+    match response {
+        Response::Rejected(rejection, after) => {
+            // A true answer may still come after an ICMP error, which anybody can send.
+            let after = (after + GRACE).min(patience);
+            let outcome = Outcome::Rejected(rejection);
+            (Ending::without_answer(after, outcome), None)
+        }
+        Response::Answer(answer) if answer.after <= patience => (read(answer), None),
+        Response::Answer(answer) => {
+            let mut late = read(answer);
+            let junk = late.junk;
+            let mut first = Ending::without_answer(patience, silence(junk));
+            first.junk = junk;
+            late.outcome = match late.outcome {
+                Outcome::Reply(message) => Outcome::Late(message),
+                _ => return (first, None),
+            };
+            (first, Some(late))
+        }
+        Response::Silence | Response::NoRoute => {
+            (Ending::without_answer(patience, Outcome::Silence), None)
+        }
+    }
+}
+
+fn silence(junk: u32) -> Outcome {
+    if junk > MUCH_JUNK {
+        Outcome::Unreadable(Unreadable::Junk(junk))
+    } else {
+        Outcome::Silence
+    }
+}
+
+fn read(answer: Answer) -> Ending {
+    let (after, outcome) = if answer.wrong_case {
+        let outcome = Outcome::Unreadable(Unreadable::Case);
+        (answer.after + GRACE, outcome)
+    } else {
+        (answer.after, decoded(&answer.octets))
+    };
+    Ending {
+        after,
+        outcome,
+        junk: answer.junk,
+        case_kept: Some(!answer.wrong_case),
+        octets: answer.octets,
+    }
+}
+
+fn decoded(octets: &[u8]) -> Outcome {
+    match bailiwick_wire::dns::decode(octets) {
+        Ok(message) => Outcome::Reply(message),
+        Err(error) => Outcome::Unreadable(Unreadable::Malformed(error.to_string())),
+    }
+}
+
+/// Over TCP nobody can forge from afar, so another case is noted and the answer taken.
+fn tcp_ending(response: Response, limits: &Limits) -> Ending {
+    match response {
+        Response::Answer(answer) if answer.drips => {
+            let outcome = Outcome::Unreadable(Unreadable::Malformed(format!(
+                "only {} of {} octets arrived",
+                limits.tcp_whole.as_secs().saturating_sub(2),
+                answer.octets.len()
+            )));
+            Ending::without_answer(limits.tcp_whole, outcome)
+        }
+        Response::Answer(answer) => Ending {
+            after: answer.after,
+            outcome: decoded(&answer.octets),
+            junk: answer.junk,
+            case_kept: Some(!answer.wrong_case),
+            octets: answer.octets,
+        },
+        Response::Rejected(rejection, after) => {
+            Ending::without_answer(after, Outcome::Rejected(rejection))
+        }
+        Response::Silence | Response::NoRoute => {
+            Ending::without_answer(limits.tcp_first, Outcome::Silence)
+        }
+    }
+}

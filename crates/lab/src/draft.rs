@@ -338,7 +338,7 @@ fn record(name: &Name, ttl: Ttl, data: RecordData) -> Record {
 /// Reads records in master-file syntax; `ttl` stands where the text gives none.
 pub(crate) fn records(text: &str, origin: &Name, ttl: Ttl) -> Result<Vec<Record>, Problem> {
     let text = format!("$TTL {ttl}\n{text}");
-    crate::provisional::records(&text, origin).map_err(|error| Problem::Zone {
+    bailiwick_wire::zone::records(&text, origin).map_err(|error| Problem::Zone {
         apex: origin.clone(),
         why: error.to_string(),
     })

@@ -14,7 +14,6 @@
 pub mod authority;
 pub mod defaults;
 mod draft;
-mod provisional;
 pub mod resolver;
 pub mod respond;
 pub mod scenario;

@@ -22,7 +22,7 @@ use hickory_proto::{
             opt::{EdnsCode, EdnsOption, NSIDPayload},
         },
     },
-    serialize::binary::{BinEncodable, BinEncoder},
+    serialize::binary::{BinDecoder, BinEncodable, BinEncoder, Restrict},
 };
 
 /// Length of the header in octets.
@@ -310,9 +310,21 @@ fn data(data: &RData) -> Result<RecordData, DecodeError> {
     })
 }
 
+/// Reads the data of a record that stands alone, as in the syntax of RFC 3597.
+pub(crate) fn data_of(record_type: RecordType, octets: &[u8]) -> Result<RecordData, DecodeError> {
+    let Some(length) = u16::try_from(octets.len()).ok().filter(|&n| n > 0) else {
+        return from_octets(record_type, octets);
+    };
+    let mut decoder = BinDecoder::new(octets);
+    let code = rr::RecordType::from(record_type.0);
+    let read = RData::read(&mut decoder, code, Restrict::new(length))
+        .map_err(|broken| DecodeError::Broken(broken.to_string()))?;
+    data(&read)
+}
+
 /// Returns the data of a record with its names expanded and in lower case
 /// (RFC 4034, section 6.2), so that equal data has equal octets.
-fn canonical(data: &RData) -> Result<Vec<u8>, DecodeError> {
+pub(crate) fn canonical(data: &RData) -> Result<Vec<u8>, DecodeError> {
     let mut octets = Vec::new();
     let mut encoder = BinEncoder::new(&mut octets);
     encoder.set_canonical_form(true);
@@ -322,7 +334,10 @@ fn canonical(data: &RData) -> Result<Vec<u8>, DecodeError> {
 }
 
 /// Reads the types whose names may not be compressed, so that their octets say all.
-fn from_octets(record_type: RecordType, octets: &[u8]) -> Result<RecordData, DecodeError> {
+pub(crate) fn from_octets(
+    record_type: RecordType,
+    octets: &[u8],
+) -> Result<RecordData, DecodeError> {
     let short = || DecodeError::Data {
         record_type,
         length: octets.len(),

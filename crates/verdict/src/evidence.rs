@@ -57,3 +57,95 @@ impl Evidence {
         latest.into_values().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bailiwick_core::{observation::Outcome, report::RoundId};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fixture::{Acts, Fixture};
+
+    const BOTH: &str = "ns1.example.com. 192.0.2.1; ns2.example.com. 192.0.2.2";
+
+    /// A report of one of a few rounds and vantage points, with an arbitrary part of what a
+    /// whole one has, so that joining has something to do.
+    fn report() -> impl Strategy<Value = Report> {
+        let parts = (
+            0..2_u64,
+            0..2_u8,
+            0..3_u8,
+            any::<u64>(),
+            any::<u64>(),
+            0..4_u64,
+        );
+        parts.prop_map(|(round, who, world, kept, silent, seconds)| {
+            let fixture = Fixture::healthy(BOTH).from(&format!("v{who}"));
+            let fixture = match world {
+                0 => fixture,
+                1 => fixture.acts("192.0.2.1", Acts::Silent),
+                _ => fixture.parent_at("b.gtld.test.", "ns1.example.com. 192.0.2.9"),
+            };
+            let mut report = fixture.report();
+            report.round = RoundId(round);
+            report.elapsed = std::time::Duration::from_secs(seconds);
+            let bit = |octets: u64, at: u32| octets >> (at % 64) & 1 == 1;
+            report.observations.retain(|id, _| bit(kept, id.query.0));
+            for (id, observation) in &mut report.observations {
+                if bit(silent, id.query.0) {
+                    observation.outcome = Outcome::Silence;
+                }
+            }
+            report
+        })
+    }
+
+    fn join(reports: impl IntoIterator<Item = Report>) -> Evidence {
+        reports
+            .into_iter()
+            .map(Evidence::of)
+            .reduce(Evidence::join)
+            .expect("at least one report")
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn evidence_joins_in_any_order(a in report(), b in report(), c in report()) {
+            let [a, b, c] = [a, b, c].map(Evidence::of);
+            let joined = a.clone().join(b.clone());
+            prop_assert_eq!(&joined, &b.clone().join(a.clone()), "commutative");
+            prop_assert_eq!(&joined, &joined.clone().join(a.clone()), "idempotent");
+            let left = joined.join(c.clone());
+            prop_assert_eq!(&left, &a.join(b.join(c)), "associative");
+        }
+
+        #[test]
+        fn reports_sent_again_change_nothing(
+            reports in prop::collection::vec(report(), 1..5),
+            at in any::<prop::sample::Index>(),
+        ) {
+            let again = at.get(&reports).clone();
+            let once = join(reports.clone());
+            let twice = join(reports.into_iter().rev().chain([again]));
+            prop_assert_eq!(once, twice);
+        }
+    }
+
+    #[test]
+    fn the_latest_round_of_each_vantage_point_is_read() {
+        let of = |who: &str, round: u64| {
+            let mut report = Fixture::healthy(BOTH).from(who).report();
+            report.round = RoundId(round);
+            report
+        };
+        let evidence = join([of("b", 1), of("a", 2), of("a", 1)]);
+        let latest: Vec<_> = evidence
+            .latest()
+            .iter()
+            .map(|r| (r.vantage.id.0.as_str(), r.round.0))
+            .collect();
+        assert_eq!(latest, [("a", 2), ("b", 1)]);
+    }
+}

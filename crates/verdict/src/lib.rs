@@ -8,6 +8,9 @@
 //! in whatever order its reports came.
 
 mod evidence;
+mod findings;
+#[cfg(test)]
+mod fixture;
 pub mod picture;
 pub mod rule;
 mod serial;

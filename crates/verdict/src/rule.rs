@@ -11,7 +11,7 @@ use bailiwick_core::{
     server::Server,
 };
 
-use crate::picture::Picture;
+use crate::{findings::*, picture::Picture};
 
 /// A rule: what it looks for, how bad that is, who can change it, and why it is so.
 #[derive(Debug)]
@@ -132,7 +132,10 @@ impl Draft {
 }
 
 /// Every rule, in the order in which the findings are documented.
-pub const CATALOGUE: &[&Rule] = &[];
+pub const CATALOGUE: &[&Rule] = &[
+    // The parent's publication.
+    &parent_family_divergent::RULE,
+];
 
 /// Returns the rule with this code.
 #[must_use]

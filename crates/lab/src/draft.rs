@@ -93,6 +93,7 @@ impl Draft {
         if world.vantages.is_empty() {
             world.vantages.push(Vantage {
                 name: "local".to_owned(),
+                addresses: Vec::new(),
                 rules: Vec::new(),
             });
         }

@@ -14,6 +14,7 @@
 pub mod authority;
 pub mod defaults;
 mod draft;
+pub mod loopback;
 pub mod resolver;
 pub mod respond;
 pub mod scenario;

@@ -30,7 +30,7 @@
 //! | `[server NAME ADDRESS…]` | a name server: rules, then `zone` blocks. Two sections may share an address: then one server has two names. `hidden` alone on a line: the zones here do not name it |
 //! | `[zone APEX SERVER…]` | the same zone on several servers; without names on the servers of top-level domains |
 //! | `[resolver NAME ADDRESS…]` | a public resolver: rules, `region R`, `identity TEXT`, `serves-stale`, `absent NAME SECONDS` (cached NXDOMAIN), and `cache`, after which come the records that it still holds |
-//! | `[vantage NAME]` | a place to look from, and its region: rules for its path |
+//! | `[vantage NAME ADDRESS…]` | a place to look from, and its region: rules for its path. The addresses tell its questions apart where the world is on sockets |
 //! | `[verdict]` | the verdict, to the end of the file |
 //!
 //! A `zone APEX` line, and the header of a `[zone]` section, may go on with `serial N`,
@@ -314,6 +314,7 @@ impl Reader {
             "vantage" => {
                 self.draft.vantages.push(Vantage {
                     name: words.next("vantage name")?.to_owned(),
+                    addresses: words.rest("address")?,
                     rules: Vec::new(),
                 });
                 self.place = Place::Vantage;

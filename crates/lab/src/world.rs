@@ -84,6 +84,8 @@ pub struct Resolver {
 pub struct Vantage {
     /// Its name, which is its region, too.
     pub name: String,
+    /// Addresses that it asks from, where the world is on sockets.
+    pub addresses: Vec<IpAddr>,
     /// What its path does to the packets of all servers.
     pub rules: Vec<Rule>,
 }

@@ -22,7 +22,7 @@ pub struct Explanation {
     /// What it is, in a few words.
     pub title: &'static str,
     /// What it means, why it matters and what to do. Paragraphs are parted by an empty line.
-    pub text: &'static str,
+    pub text: String,
     /// The document it rests on, such as `RFC 9471, section 3.1`.
     pub source: &'static str,
     /// The complaints that it can be behind, such as `servfail`.
@@ -65,9 +65,14 @@ pub fn page(explanation: &Explanation, style: Style) -> String {
             sheet.row(&[(10, Cell::painted(label, Paint::Dim))], value);
         }
     }
-    for paragraph in paragraphs(explanation.text) {
-        sheet.blank();
-        sheet.paragraph("", 0, &paragraph, Paint::Plain);
+    let mut listing = false;
+    for paragraph in paragraphs(explanation) {
+        let item = paragraph.starts_with("- ");
+        if !(item && listing) {
+            sheet.blank();
+        }
+        listing = item;
+        sheet.paragraph("", if item { 2 } else { 0 }, &paragraph, Paint::Plain);
     }
     sheet.finish()
 }
@@ -118,8 +123,13 @@ pub fn markdown(explanations: &[Explanation]) -> String {
         if !one.related.is_empty() {
             let _ = writeln!(text, "- Related: {}", one.related.join(", "));
         }
-        for paragraph in paragraphs(one.text) {
-            let _ = write!(text, "\n{paragraph}\n");
+        for paragraph in paragraphs(one) {
+            let gap = if paragraph.starts_with("- ") {
+                ""
+            } else {
+                "\n"
+            };
+            let _ = writeln!(text, "{gap}{paragraph}");
         }
     }
     text
@@ -146,12 +156,29 @@ pub fn json(explanations: &[Explanation]) -> String {
     format!("{object:#}\n")
 }
 
-/// Returns the paragraphs of a text, each on one line.
-fn paragraphs(text: &str) -> Vec<String> {
-    text.split("\n\n")
-        .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "))
-        .filter(|paragraph| !paragraph.is_empty())
-        .collect()
+/// Returns the paragraphs and list items of a text, each on one line. The name of the finding at
+/// its beginning is left out: it stands above.
+fn paragraphs(explanation: &Explanation) -> Vec<String> {
+    let mut paragraphs: Vec<String> = Vec::new();
+    let mut open = false;
+    for line in explanation.text.lines().map(str::trim) {
+        if line.is_empty() {
+            open = false;
+        } else if open && !line.starts_with("- ") {
+            if let Some(last) = paragraphs.last_mut() {
+                last.push(' ');
+                last.push_str(line);
+            }
+        } else {
+            let own = format!("`{}`: ", explanation.code);
+            let text = line
+                .strip_prefix(&own)
+                .map_or_else(|| line.to_owned(), capital);
+            paragraphs.push(text);
+            open = true;
+        }
+    }
+    paragraphs
 }
 
 fn capital(text: &str) -> String {

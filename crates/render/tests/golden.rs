@@ -2,7 +2,7 @@
 
 mod common;
 
-use bailiwick_render::{Style, dig, glue, json, nagios, text, trace, tree};
+use bailiwick_render::{Style, dig, explain, glue, json, nagios, text, trace, tree};
 use common::*;
 
 #[test]
@@ -171,4 +171,14 @@ fn sections_come_in_the_known_order() {
     ]
     .map(at);
     assert!(order.is_sorted(), "{order:?}");
+}
+
+#[test]
+fn explanations_look_as_before() {
+    let one = explanation();
+    insta::assert_snapshot!("explain_page", explain::page(&one, Style::PLAIN));
+    let all = [one];
+    insta::assert_snapshot!("explain_list", explain::list(&all, Style::PLAIN));
+    insta::assert_snapshot!("explain_markdown", explain::markdown(&all));
+    fits("explain", &explain::page(&all[0], Style::PLAIN));
 }

@@ -684,3 +684,19 @@ pub(crate) fn report() -> Report {
         packets: walk.packets,
     }
 }
+
+pub(crate) fn explanation() -> bailiwick_render::Explanation {
+    bailiwick_render::Explanation {
+        code: "glue-missing-in-domain",
+        severity: Severity::Error,
+        actor: Actor::Registrar,
+        title: "referral without glue for an in-domain name server",
+        text: "`glue-missing-in-domain`: a parent server refers to the zone without its glue.\n\n\
+               An in-domain name server cannot be reached without glue, so a parent\n\
+               server must hand out all it has, or set TC.\n\n\
+               - create the host object\n- wait for the registry\n"
+            .to_owned(),
+        source: "RFC 9471, section 3.1",
+        related: &["servfail", "resolution-failure"],
+    }
+}

@@ -201,3 +201,6 @@ fn row(line: &str) -> Option<Block> {
         reachable: columns.next()? == "True",
     })
 }
+
+#[cfg(test)]
+mod tests;

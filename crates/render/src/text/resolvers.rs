@@ -1,0 +1,102 @@
+//! What users of public resolvers get, and which kinds of resolver could start cold.
+
+use bailiwick_core::{
+    message::Rcode,
+    verdict::{ResolverRow, Verdict},
+};
+
+use super::ttl;
+use crate::layout::{Cell, Column, Paint, Sheet};
+
+pub(super) fn resolvers(sheet: &mut Sheet, verdict: &Verdict) {
+    if verdict.resolvers.is_empty() {
+        return;
+    }
+    sheet.heading("RESOLVERS", "what users of public resolvers get");
+    let rows: Vec<Vec<Cell>> = verdict.resolvers.iter().map(resolver_cells).collect();
+    sheet.table(2, &RESOLVER_COLUMNS, &rows);
+    sheet.paragraph(
+        "  ",
+        2,
+        "The NS answer of a resolver normally carries no glue, so it proves little. \"fresh\" is a \
+         name that no cache can know: NXDOMAIN or NOERROR there means that the delegation was \
+         followed to the end. \"CD\" is the same without DNSSEC validation.",
+        Paint::Dim,
+    );
+}
+
+const RESOLVER_COLUMNS: [Column; 7] = [
+    Column::left("address", 25),
+    Column::left("service", 12),
+    Column::left("stub", 8),
+    Column::left("fresh", 8),
+    Column::left("CD", 8),
+    Column::right("NS TTL", 6),
+    Column::left("note", 80),
+];
+
+fn resolver_cells(row: &ResolverRow) -> Vec<Cell> {
+    let rcode = |rcode: Option<Rcode>| {
+        Cell::new(rcode.map_or_else(|| "-".to_owned(), |rcode| rcode.to_string()))
+    };
+    let mut notes = Vec::new();
+    if !row.note.is_empty() {
+        notes.push(row.note.clone());
+    }
+    if !row.extended_errors.is_empty() {
+        let codes: Vec<String> = row.extended_errors.iter().map(u16::to_string).collect();
+        notes.push(format!("EDE {}", codes.join(", ")));
+    }
+    if row.control == Some(false) {
+        notes.push("fails on its control name, too".to_owned());
+    }
+    if let Some(identity) = &row.identity {
+        notes.push(format!("is {identity}"));
+    }
+    vec![
+        Cell::new(row.address.to_string()),
+        Cell::new(&row.service),
+        rcode(row.stub),
+        rcode(row.fresh),
+        rcode(row.fresh_unchecked),
+        Cell::new(ttl(row.warm.and_then(|(_, ttl)| ttl))),
+        Cell::new(notes.join("; ")),
+    ]
+}
+
+pub(super) fn models(sheet: &mut Sheet, verdict: &Verdict) {
+    if verdict.models.is_empty() {
+        return;
+    }
+    sheet.heading(
+        "COLD START",
+        "which kinds of resolver get in with an empty cache",
+    );
+    let (well, ill): (Vec<_>, Vec<_>) = verdict
+        .models
+        .iter()
+        .partition(|result| result.success_percent == 100);
+    if !well.is_empty() {
+        let well: Vec<String> = well.iter().map(|r| r.model.to_string()).collect();
+        sheet.paragraph("  yes: ", 7, &well.join(", "), Paint::Plain);
+    }
+    for result in ill {
+        let share = match result.success_percent {
+            0 => "no:  ".to_owned(),
+            percent => format!("{percent} %: "),
+        };
+        let mut line = result.model.to_string();
+        if let Some(at) = &result.fails_at {
+            line = format!("{line}, at {at}");
+        }
+        if !result.baseline {
+            line.push_str(" (no fault of this domain)");
+        }
+        let paint = if result.baseline {
+            Paint::Bad
+        } else {
+            Paint::Dim
+        };
+        sheet.paragraph(&format!("  {share}"), 7, &line, paint);
+    }
+}

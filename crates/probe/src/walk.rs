@@ -161,7 +161,8 @@ pub(crate) struct Walker {
     cuts: BTreeMap<Name, Cut>,
     goals: Vec<Goal>,
     searches: BTreeMap<Name, Search>,
-    owners: BTreeMap<QueryId, GoalId>,
+    /// Whose question a query carries: several goals may wait for one answer.
+    owners: BTreeMap<QueryId, Vec<GoalId>>,
     silent: BTreeMap<IpAddr, u32>,
     pub(crate) left_out: LeftOut,
 }
@@ -255,11 +256,12 @@ impl Walker {
     pub(crate) fn poll(&mut self, now: Duration, ledger: &mut Ledger) -> Option<Query> {
         self.advance_all();
         for index in 0..self.goals.len() {
+            self.share(index);
             while let Some(attempt) = self.next_try(index, now) {
                 let query = self.query_for(index, &attempt);
                 match ledger.book(now, query) {
                     Ok(query) => {
-                        self.owners.insert(query.id, GoalId(index));
+                        self.owners.insert(query.id, vec![GoalId(index)]);
                         if let State::Asking(asking) = &mut self.goals[index].state {
                             asking.flying.insert(query.id, (attempt, now));
                         }
@@ -318,12 +320,8 @@ impl Walker {
 
     /// Learns from an observation; returns whether it answers one of the walker's questions.
     pub(crate) fn learn(&mut self, observation: &Observation) -> bool {
-        let Some(&id) = self.owners.get(&observation.id.query) else {
+        let Some(owners) = self.owners.get(&observation.id.query).cloned() else {
             return false;
-        };
-        let attempt = match &mut self.goals[id.0].state {
-            State::Asking(asking) => asking.flying.remove(&observation.id.query),
-            _ => None,
         };
         match &observation.outcome {
             Outcome::Reply(_) | Outcome::Late(_) => {
@@ -334,17 +332,28 @@ impl Walker {
             }
             _ => {}
         }
+        for id in owners {
+            self.learn_for(id, observation);
+            self.advance(id);
+        }
+        true
+    }
+
+    fn learn_for(&mut self, id: GoalId, observation: &Observation) {
+        let attempt = match &mut self.goals[id.0].state {
+            State::Asking(asking) => asking.flying.remove(&observation.id.query),
+            _ => None,
+        };
         // The goal may be past this question, or the try may have been counted silent already.
         let Some((attempt, _)) = attempt.or_else(|| self.still_wanted(id, observation)) else {
-            return true;
+            return;
         };
         match &observation.outcome {
             Outcome::Reply(message) | Outcome::Late(message) => {
-                let goal = &self.goals[id.0];
-                let meaning = match goal.path.last() {
-                    Some(cut) => reply::read(message, &observation.question, &cut.zone),
-                    None => return true,
+                let Some(cut) = self.goals[id.0].path.last() else {
+                    return;
                 };
+                let meaning = reply::read(message, &observation.question, &cut.zone);
                 self.follow(
                     id,
                     &observation.question,
@@ -365,8 +374,47 @@ impl Walker {
             }
             _ => {}
         }
-        self.advance(id);
-        true
+    }
+
+    /// Lets a goal that has asked nothing at its cut wait for what another is asking there:
+    /// one question, one server, one packet.
+    fn share(&mut self, index: usize) {
+        let goal = &self.goals[index];
+        let untouched = |asking: &Asking| asking.flying.is_empty() && asking.tried.is_empty();
+        if !matches!(&goal.state, State::Asking(asking) if untouched(asking)) {
+            return;
+        }
+        let zone = goal.path.last().map(|cut| &cut.zone);
+        let question = goal.question();
+        let same = |other: &&Goal| {
+            other.path.last().map(|cut| &cut.zone) == zone && other.question() == question
+        };
+        let flights: BTreeMap<QueryId, (Try, Duration)> = self
+            .goals
+            .iter()
+            .filter(same)
+            .filter_map(|other| match &other.state {
+                State::Asking(asking) => Some(asking.flying.clone()),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        for id in flights.keys() {
+            if let Some(owners) = self.owners.get_mut(id) {
+                owners.push(GoalId(index));
+            }
+        }
+        if let State::Asking(asking) = &mut self.goals[index].state {
+            let taken: BTreeSet<IpAddr> = flights
+                .values()
+                .map(|(attempt, _)| attempt.server.address)
+                .collect();
+            asking
+                .queue
+                .retain(|attempt| !taken.contains(&attempt.server.address));
+            asking.tried.extend(taken);
+            asking.flying = flights;
+        }
     }
 
     /// A late answer to the question that its goal is still asking.

@@ -78,7 +78,11 @@ impl Dice {
             3 => RecordData::A(self.address()),
             _ => RecordData::Ns(self.name()),
         };
-        Record { name: owner, ttl: 60, data }
+        Record {
+            name: owner,
+            ttl: 60,
+            data,
+        }
     }
 
     fn address(&mut self) -> Ipv4Addr {
@@ -87,8 +91,12 @@ impl Dice {
 
     fn message(&mut self, question: &Question) -> Message {
         let mut message = Message {
-            rcode: [Rcode::NOERROR, Rcode::NXDOMAIN, Rcode::REFUSED, Rcode::FORMERR]
-                [self.roll(24).saturating_sub(20)],
+            rcode: [
+                Rcode::NOERROR,
+                Rcode::NXDOMAIN,
+                Rcode::REFUSED,
+                Rcode::FORMERR,
+            ][self.roll(24).saturating_sub(20)],
             flags: Flags {
                 authoritative: self.roll(2) == 0,
                 truncated: self.roll(12) == 0,
@@ -98,14 +106,24 @@ impl Dice {
             ..Message::default()
         };
         // Deeper referrals are what makes a walk long.
-        let deeper = question.name.ancestor(self.roll(question.name.label_count() + 1));
+        let deeper = question
+            .name
+            .ancestor(self.roll(question.name.label_count() + 1));
         for _ in 0..self.roll(4) {
             let owner = deeper.clone().unwrap_or_else(Name::root);
             let data = RecordData::Ns(self.name());
-            message.authority.push(Record { name: owner, ttl: 60, data });
+            message.authority.push(Record {
+                name: owner,
+                ttl: 60,
+                data,
+            });
         }
         for _ in 0..self.roll(3) {
-            let owner = if self.roll(2) == 0 { question.name.clone() } else { self.name() };
+            let owner = if self.roll(2) == 0 {
+                question.name.clone()
+            } else {
+                self.name()
+            };
             let record = self.record(owner);
             if self.roll(3) == 0 {
                 message.answer.push(record);
@@ -116,7 +134,11 @@ impl Dice {
         for _ in 0..self.roll(5) {
             let owner = self.name();
             let data = RecordData::A(self.address());
-            message.additional.push(Record { name: owner, ttl: 60, data });
+            message.additional.push(Record {
+                name: owner,
+                ttl: 60,
+                data,
+            });
         }
         message
     }
@@ -220,8 +242,16 @@ impl Outside {
     }
 
     fn assert_limits(&self, limits: &Limits, given_back: u32) {
-        assert!(self.ended <= Duration::from_secs(5), "B8: ended after {:?}", self.ended);
-        assert!(self.packets <= limits.packets + given_back, "B1: {} packets", self.packets);
+        assert!(
+            self.ended <= Duration::from_secs(5),
+            "B8: ended after {:?}",
+            self.ended
+        );
+        assert!(
+            self.packets <= limits.packets + given_back,
+            "B1: {} packets",
+            self.packets
+        );
         for (key, count) in &self.of_question {
             assert!(*count <= limits.same_question, "B3: {key:?} {count} times");
         }

@@ -512,7 +512,18 @@ impl Walker {
             }
             Meaning::Answer(records) => {
                 goal.records.extend(records);
-                goal.state = State::Done(End::Answer);
+                let aliases = goal
+                    .records
+                    .iter()
+                    .filter(|r| r.record_type() == RecordType::CNAME)
+                    .count();
+                goal.state = State::Done(if aliases > self.manner.limits.aliases + 1 {
+                    End::Lost(Lost::AliasLoop {
+                        name: goal.name.clone(),
+                    })
+                } else {
+                    End::Answer
+                });
             }
             Meaning::NoData { .. } => goal.state = State::Done(End::NoData),
             Meaning::NoName => goal.state = State::Done(End::NoName),
@@ -633,9 +644,19 @@ impl Walker {
         let limit = self.manner.limits.aliases;
         let start = self.deepest_cut(&target);
         let goal = &mut self.goals[id.0];
+        // Every name on the way counts, also those passed within one message (RFC 1034, 3.6.2).
+        let links: Vec<Name> = chain
+            .iter()
+            .filter(|record| record.record_type() == RecordType::CNAME)
+            .map(|record| record.name.clone())
+            .filter(|owner| *owner != goal.name)
+            .collect();
         goal.records.extend(chain);
-        let known = !goal.seen.insert(target.clone());
-        if known || goal.seen.len() > limit + 1 {
+        let again = links
+            .into_iter()
+            .chain([target.clone()])
+            .any(|name| !goal.seen.insert(name));
+        if again || goal.seen.len() > limit + 1 {
             goal.state = State::Done(End::Lost(Lost::AliasLoop { name: target }));
             return;
         }

@@ -24,6 +24,7 @@ use bailiwick_core::{
 
 mod controls;
 pub mod hints;
+mod leaves;
 mod ledger;
 mod plan;
 mod reach;
@@ -34,6 +35,7 @@ mod sweep;
 mod tracer;
 mod walk;
 
+pub use leaves::Leaves;
 pub use plan::{Only, Plan};
 pub use session::Session;
 pub use tracer::Tracer;

@@ -86,14 +86,16 @@ impl Talk<'_> {
     /// Connects, asks and listens. Returns what comes of the questions that stay without answer.
     async fn hold(&mut self, stream: TcpStream) -> Outcome {
         let limits = &self.shared.limits;
-        let connect = (self.sent + limits.tcp_connect).min(self.shared.deadline());
+        // Limit B10, or sooner where whoever asks is not that patient.
+        let patience = (self.sent + self.query.patience).min(self.shared.deadline());
+        let connect = (self.sent + limits.tcp_connect).min(patience);
         match timeout_at(connect, opened(&stream)).await {
             Err(_) => return Outcome::Silence,
             Ok(Err(outcome)) => return outcome,
             Ok(Ok(())) => {}
         }
         self.sent = Instant::now();
-        let whole = (self.sent + limits.tcp_whole).min(self.shared.deadline());
+        let whole = (self.sent + limits.tcp_whole).min(patience);
         match timeout_at(whole, self.ask(&stream)).await {
             Err(_) => return Outcome::Silence,
             Ok(Err(_)) => return Outcome::Rejected(Rejection::Closed),

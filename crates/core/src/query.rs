@@ -157,7 +157,7 @@ pub struct Query {
     pub questions: Vec<Question>,
     /// Header and EDNS settings.
     pub options: Options,
-    /// When to call it silence. The socket goes on listening after that, and
+    /// When to call it silence. Over UDP the socket goes on listening after that, and
     /// what arrives then is [`Late`](crate::observation::Outcome::Late).
     pub patience: Duration,
 }

@@ -277,19 +277,35 @@ impl<'a> Network<'a> {
         let Some((_, first)) = open.first() else {
             return observed;
         };
-        let limits = self.settings.limits;
+        let whole = self.settings.limits;
+        // Limit B10, or sooner where whoever asks is not that patient.
+        let limits = Limits {
+            tcp_connect: whole.tcp_connect.min(query.patience),
+            tcp_first: whole.tcp_first.min(query.patience),
+            tcp_whole: whole.tcp_whole.min(query.patience),
+            ..whole
+        };
         let opening = self
             .world
             .open(&self.asked(query, first, Carrier::Tcp, now));
         if opening != Opening::NoRoute {
             self.book(query.server.address);
         }
+        let connect = limits.tcp_connect.min(query.patience);
+        let opening = match opening {
+            Opening::Accepted(after) | Opening::Closes(after) | Opening::Stalls(after)
+                if after > connect =>
+            {
+                Opening::Silence
+            }
+            opening => opening,
+        };
         let (sent, same_for_all) = match opening {
             Opening::NoRoute => (
                 now,
                 Some((Duration::ZERO, Outcome::Withheld(Withheld::NoRoute))),
             ),
-            Opening::Silence => (now, Some((limits.tcp_connect, Outcome::Silence))),
+            Opening::Silence => (now, Some((connect, Outcome::Silence))),
             Opening::Rejected(rejection, after) => {
                 (now, Some((after, Outcome::Rejected(rejection))))
             }
@@ -297,15 +313,19 @@ impl<'a> Network<'a> {
                 now + after,
                 Some((after, Outcome::Rejected(Rejection::Closed))),
             ),
-            Opening::Stalls(after) => (now + after, Some((limits.tcp_first, Outcome::Silence))),
-            Opening::Accepted(after) => (now + after, None),
+            Opening::Stalls(after) | Opening::Accepted(after) => (now + after, None),
+        };
+        let patience = Patience::of(&limits, (now + query.patience).saturating_sub(sent));
+        let same_for_all = match opening {
+            Opening::Stalls(_) => Some((patience.first, Outcome::Silence)),
+            _ => same_for_all,
         };
         for (number, question) in open {
             let ending = match &same_for_all {
                 Some((after, outcome)) => Ending::without_answer(*after, outcome.clone()),
                 None => {
                     let asked = self.asked(query, question, Carrier::Tcp, now);
-                    tcp_ending(self.world.respond(&asked), &limits)
+                    tcp_ending(self.world.respond(&asked), patience)
                 }
             };
             observed.push(observation(query, number, sent, ending));
@@ -441,16 +461,39 @@ fn decoded(octets: &[u8]) -> Outcome {
     }
 }
 
+/// How long an open connection is waited for.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// For the first octet.
+    first: Duration,
+    /// For everything.
+    whole: Duration,
+}
+
+impl Patience {
+    /// Limit B10, or sooner where whoever asks is not that patient.
+    fn of(limits: &Limits, left: Duration) -> Self {
+        Self {
+            first: limits.tcp_first.min(left),
+            whole: limits.tcp_whole.min(left),
+        }
+    }
+}
+
 /// Over TCP nobody can forge from afar, so another case is noted and the answer taken.
-fn tcp_ending(response: Response, limits: &Limits) -> Ending {
+fn tcp_ending(response: Response, patience: Patience) -> Ending {
     match response {
+        Response::Answer(answer) if answer.after > patience.first => {
+            Ending::without_answer(patience.first, Outcome::Silence)
+        }
         Response::Answer(answer) if answer.drips => {
+            let dripped = patience.whole.saturating_sub(answer.after).as_secs() + 1;
             let outcome = Outcome::Unreadable(Unreadable::Malformed(format!(
                 "only {} of {} octets arrived",
-                limits.tcp_whole.as_secs().saturating_sub(2),
+                dripped.saturating_sub(2),
                 answer.octets.len()
             )));
-            Ending::without_answer(limits.tcp_whole, outcome)
+            Ending::without_answer(patience.whole, outcome)
         }
         Response::Answer(answer) => Ending {
             after: answer.after,
@@ -463,7 +506,7 @@ fn tcp_ending(response: Response, limits: &Limits) -> Ending {
             Ending::without_answer(after, Outcome::Rejected(rejection))
         }
         Response::Silence | Response::NoRoute => {
-            Ending::without_answer(limits.tcp_first, Outcome::Silence)
+            Ending::without_answer(patience.first, Outcome::Silence)
         }
     }
 }

@@ -1,0 +1,208 @@
+//! Axis C: what public resolvers make of the zone.
+//!
+//! Without a declared change there is no old data to look for, so the axis says whether the
+//! resolvers that are well can resolve a name that no cache knows, and how long caches may keep
+//! what is published now. A service fails if none of its addresses resolves; silence of a
+//! resolver counts only where nothing else was lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bailiwick_core::{
+    query::Survey,
+    verdict::{Bounds, Caches},
+};
+
+use crate::picture::{Picture, Resolver, ResolverResult};
+
+/// What resolvers make of the zone.
+#[derive(Clone, Debug)]
+pub(crate) struct Sampled {
+    /// The axis.
+    pub(crate) caches: Caches,
+    /// Services that are well and resolve the fresh name.
+    pub(crate) resolving: BTreeSet<String>,
+    /// Services that are well and cannot resolve it at any of their addresses.
+    pub(crate) failing: BTreeSet<String>,
+}
+
+impl Sampled {
+    /// Sums up the resolvers, service by service.
+    pub(crate) fn of(picture: &Picture) -> Self {
+        let mut results: BTreeMap<&str, Vec<Fresh>> = BTreeMap::new();
+        for resolver in usable(picture) {
+            results
+                .entry(resolver.service)
+                .or_default()
+                .push(fresh(picture, resolver));
+        }
+        let mut sampled = Self {
+            caches: Caches::Unknown,
+            resolving: BTreeSet::new(),
+            failing: BTreeSet::new(),
+        };
+        for (service, results) in results {
+            if results.contains(&Fresh::Resolved) {
+                sampled.resolving.insert(service.to_owned());
+            } else if results.contains(&Fresh::Failed) && !results.contains(&Fresh::Unclear) {
+                sampled.failing.insert(service.to_owned());
+            }
+        }
+        sampled.caches = if !sampled.failing.is_empty() {
+            Caches::BrokenResolver
+        } else if sampled.resolving.is_empty() {
+            Caches::Unknown
+        } else {
+            Caches::SampledOk
+        };
+        sampled
+    }
+}
+
+/// Returns the resolvers that are well, asked from a place that is fit, and that do not invent
+/// answers.
+pub(crate) fn usable<'p, 'e>(picture: &'p Picture<'e>) -> impl Iterator<Item = &'p Resolver<'e>> {
+    picture.resolvers.iter().filter(|resolver| {
+        resolver.is_well()
+            && picture.vantages.iter().any(|vantage| {
+                vantage.id == resolver.vantage
+                    && vantage.testifies()
+                    && !vantage.hijacked.contains(&resolver.address)
+            })
+    })
+}
+
+/// What a resolver made of a fresh name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fresh {
+    /// It resolved.
+    Resolved,
+    /// It did not, for certain.
+    Failed,
+    /// Not asked, or silence that may be loss.
+    Unclear,
+}
+
+/// Returns what a resolver that is well made of a fresh name.
+pub(crate) fn fresh(picture: &Picture, resolver: &Resolver) -> Fresh {
+    let silence_counts = picture
+        .vantages
+        .iter()
+        .any(|v| v.id == resolver.vantage && v.loss.lost == 0);
+    match resolver.result(Survey::Fresh) {
+        ResolverResult::Resolved(_) => Fresh::Resolved,
+        ResolverResult::Failed(_) => Fresh::Failed,
+        ResolverResult::Silent
+            if silence_counts
+                && resolver.result(Survey::FreshUnchecked) == ResolverResult::Silent =>
+        {
+            Fresh::Failed
+        }
+        ResolverResult::Silent | ResolverResult::NotAsked => Fresh::Unclear,
+    }
+}
+
+/// Returns how long caches may keep what is published now.
+pub(crate) fn bounds(picture: &Picture) -> Bounds {
+    let referrals = || picture.instances.iter().filter_map(|i| i.delegation());
+    let ns = referrals().map(|delegation| delegation.ns_ttl).max();
+    let glue = referrals()
+        .flat_map(|delegation| delegation.name_servers.values().flat_map(|g| g.values()))
+        .copied()
+        .max();
+    let apex = picture
+        .children
+        .values()
+        .filter(|child| !child.foreign)
+        .filter_map(|child| child.ns().map(|(_, ttl, _)| ttl))
+        .max();
+    let hosts = picture
+        .hosts
+        .values()
+        .flat_map(|host| &host.answers)
+        .filter_map(|answer| answer.ttl)
+        .max();
+    let negative = picture
+        .instances
+        .iter()
+        .filter_map(|instance| Some(instance.soa?.0.minimum.min(instance.soa_ttl?)))
+        .max();
+    Bounds {
+        parent_ttl: ns.max(glue),
+        child_ttl: apex.max(hosts),
+        negative_ttl: negative,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bailiwick_core::message::Rcode;
+
+    use super::*;
+    use crate::fixture::Fixture;
+
+    #[test]
+    fn resolvers_are_summed_up_by_service() {
+        use Caches::{BrokenResolver, SampledOk, Unknown};
+        let world = || Fixture::healthy("ns1.example.com. 192.0.2.1");
+        let fail = Some(Rcode::SERVFAIL);
+        let cases = [
+            (world(), SampledOk, 3, 0, "all resolve"),
+            (
+                world().resolver("google", fail, fail, &[]),
+                BrokenResolver,
+                2,
+                1,
+                "one fails",
+            ),
+            (
+                world().resolver("google", None, None, &[]),
+                BrokenResolver,
+                2,
+                1,
+                "one does not answer for the zone, only for the control",
+            ),
+            (
+                world().resolver("google", None, None, &[]).lose(1),
+                SampledOk,
+                2,
+                0,
+                "it may be loss",
+            ),
+            (
+                world()
+                    .resolver("google", fail, fail, &[])
+                    .resolver_is_sick("google"),
+                SampledOk,
+                2,
+                0,
+                "a resolver that fails the control says nothing",
+            ),
+            (world().no_resolvers(), Unknown, 0, 0, "none was asked"),
+        ];
+        for (world, caches, resolving, failing, why) in cases {
+            let evidence = world.evidence();
+            let sampled = Sampled::of(&Picture::of(&evidence));
+            let seen = (
+                sampled.caches,
+                sampled.resolving.len(),
+                sampled.failing.len(),
+            );
+            assert_eq!(seen, (caches, resolving, failing), "{why}");
+        }
+    }
+
+    #[test]
+    fn bounds_are_the_largest_ttls_seen() {
+        let world = Fixture::healthy("ns1.example.com. 192.0.2.1")
+            .ttl_at("a.gtld.test.", 3600, 86_400)
+            .ttl_at("b.gtld.test.", 7200, 60);
+        let evidence = world.evidence();
+        let bounds = bounds(&Picture::of(&evidence));
+        let expected = Bounds {
+            parent_ttl: Some(86_400),
+            child_ttl: Some(3600),
+            negative_ttl: Some(900),
+        };
+        assert_eq!(bounds, expected);
+    }
+}

@@ -1,0 +1,479 @@
+//! Axis B: whether a resolver with an empty cache reaches the zone by what the parent publishes.
+//!
+//! One answer with authority at one published address is enough to say that there is a way in.
+//! That there is none is *proved* where servers said so: no address anywhere, addresses that
+//! nobody may use, answers without authority, a circle, or keys that the parent does not vouch
+//! for. Where it rests on silence, at least two resolver services have to fail as well, and one
+//! of them that succeeds shows that the fault is on the way from here.
+
+use std::collections::BTreeSet;
+
+use bailiwick_core::{
+    record::{Dnskey, Ds},
+    report::{Found, Lookup, Lost},
+    verdict::{ModelResult, Reachability},
+};
+
+use crate::{
+    caches::Sampled,
+    chain,
+    picture::{Child, Instance, Picture},
+    usable::{self, Addresses, How, Usable},
+};
+
+/// How many resolver services have to fail before silence is called an outage.
+const WITNESSES: usize = 2;
+
+/// Why there is no way in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Outage {
+    /// The parent has no delegation.
+    NoDelegation,
+    /// The addresses lead round in a circle, above the zone or at it.
+    Cycle,
+    /// No name server has an address.
+    NoAddress,
+    /// Every address is unusable, and said so itself.
+    Unusable,
+    /// No address answers, and resolvers fail, too.
+    Silence,
+    /// The DS set matches no key.
+    Chain,
+}
+
+/// Axis B with what it rests on.
+#[derive(Clone, Debug)]
+pub(crate) struct Reach {
+    /// The axis.
+    pub(crate) reachability: Reachability,
+    /// Why there is no way in, if that is so.
+    pub(crate) outage: Option<Outage>,
+}
+
+impl Reach {
+    /// Judges the published addresses.
+    pub(crate) fn of(picture: &Picture, sampled: &Sampled, models: &[ModelResult]) -> Self {
+        if let Some(outage) = outage(picture, sampled) {
+            return Self {
+                reachability: Reachability::Broken,
+                outage: Some(outage),
+            };
+        }
+        Self {
+            reachability: way_in(picture, sampled, models),
+            outage: None,
+        }
+    }
+}
+
+fn way_in(picture: &Picture, sampled: &Sampled, models: &[ModelResult]) -> Reachability {
+    let servers = picture.published_servers();
+    if !servers.is_empty() && shut_out(picture) {
+        return Reachability::Partial;
+    }
+    let each: Vec<Usable> = servers
+        .keys()
+        .map(|address| usable::address(picture, *address, How::Either))
+        .collect();
+    if !each.contains(&Usable::Yes) {
+        let dead = servers
+            .keys()
+            .any(|address| picture.child(*address).is_some_and(Child::is_dead));
+        return if dead && !sampled.resolving.is_empty() {
+            Reachability::Partial
+        } else {
+            Reachability::Unknown
+        };
+    }
+    let model_fails = models.iter().any(|model| {
+        let single = model.model == bailiwick_core::verdict::Model::SingleTry;
+        model.success_percent < 100 && (model.baseline || single)
+    });
+    if each.contains(&Usable::No) || model_fails || !broken_chain(picture).is_empty() {
+        Reachability::Degraded
+    } else {
+        Reachability::Reachable
+    }
+}
+
+/// Whether some vantage point whose silence counts reaches no published address, while another
+/// one does.
+fn shut_out(picture: &Picture) -> bool {
+    let published: Vec<&Child> = picture.children.values().filter(|c| c.published).collect();
+    let reached = published.iter().any(|child| child.is_authoritative());
+    reached
+        && picture.vantages.iter().any(|vantage| {
+            let views: Vec<_> = published
+                .iter()
+                .flat_map(|child| &child.views)
+                .filter(|view| view.vantage == vantage.id)
+                .collect();
+            !views.is_empty() && views.iter().all(|view| view.is_dead())
+        })
+}
+
+fn outage(picture: &Picture, sampled: &Sampled) -> Option<Outage> {
+    if let Found::Lost(lost) = picture.found {
+        return lost_for_good(picture, lost).then_some(Outage::Cycle);
+    }
+    let delegating = picture.delegating().count();
+    let has_servers = delegating > 0 || matches!(picture.found, Found::SharedServers);
+    if !has_servers {
+        let absent = picture.answering().next().is_some()
+            && matches!(picture.found, Found::Absent)
+            && picture.check.expectation.is_empty();
+        return absent.then_some(Outage::NoDelegation);
+    }
+    let found: Vec<Addresses> = hosts_of(picture);
+    let addresses: BTreeSet<_> = found
+        .iter()
+        .flat_map(|addresses| match addresses {
+            Addresses::Found(addresses) => addresses.clone(),
+            _ => BTreeSet::new(),
+        })
+        .collect();
+    let complete = !found.contains(&Addresses::Unknown);
+    if addresses.is_empty() && delegating > 0 {
+        return complete.then(|| no_address(picture));
+    }
+    let each = addresses
+        .iter()
+        .map(|at| (*at, usable::address(picture, *at, How::Either)));
+    let each: Vec<_> = each.collect();
+    if each.iter().any(|(_, usable)| *usable == Usable::Yes) {
+        return chain_is_broken(picture).then_some(Outage::Chain);
+    }
+    let said_so = each.iter().all(|(at, _)| {
+        picture.child(*at).is_some_and(|child| {
+            child.standing().answers()
+                || child.withheld() == Some(bailiwick_core::observation::Withheld::SpecialUse)
+        })
+    });
+    if complete && said_so {
+        return Some(Outage::Unusable);
+    }
+    let nothing_heard = each.iter().any(|(at, _)| {
+        picture
+            .child(*at)
+            .is_some_and(|c| c.is_dead() || c.standing().answers())
+    });
+    let failing = sampled.failing.len() >= WITNESSES && sampled.resolving.is_empty();
+    (nothing_heard && failing).then_some(Outage::Silence)
+}
+
+/// What every name server of the delegation has for addresses, by every referral.
+fn hosts_of(picture: &Picture) -> Vec<Addresses> {
+    let mut found = Vec::new();
+    for answer in picture.delegating().filter_map(Instance::best) {
+        let names = answer
+            .delegation()
+            .into_iter()
+            .flat_map(|d| d.name_servers.keys());
+        for host in names {
+            found.push(usable::addresses(picture, answer, host, false));
+        }
+    }
+    if found.is_empty() {
+        let servers = picture.published_servers().into_keys().collect();
+        found.push(Addresses::Found(servers));
+    }
+    found
+}
+
+fn no_address(picture: &Picture) -> Outage {
+    let circle = picture
+        .delegated_hosts()
+        .any(|host| matches!(host.lookup, Some(Lookup::Lost(Lost::Cycle { .. }))));
+    if circle {
+        Outage::Cycle
+    } else {
+        Outage::NoAddress
+    }
+}
+
+/// Whether the walk ended in something that no resolver gets past: a circle, or a zone above
+/// none of whose name servers has an address.
+fn lost_for_good(picture: &Picture, lost: &Lost) -> bool {
+    match lost {
+        Lost::Cycle { .. } => true,
+        Lost::NoAddress { zone } => {
+            let cut = picture.path.iter().find(|cut| cut.zone == *zone);
+            cut.is_some_and(|cut| {
+                !cut.names.is_empty()
+                    && cut.names.iter().all(|name| {
+                        matches!(
+                            picture.lookups.get(name),
+                            Some(Lookup::Absent { .. } | Lookup::Lost(Lost::Cycle { .. }))
+                        )
+                    })
+            })
+        }
+        Lost::NoUsableAnswer { .. }
+        | Lost::TooDeep { .. }
+        | Lost::AliasLoop { .. }
+        | Lost::Exhausted => false,
+    }
+}
+
+/// Whether every instance vouches for keys that no server of the zone has.
+fn chain_is_broken(picture: &Picture) -> bool {
+    let mut signers = picture.delegating().filter_map(signers).peekable();
+    let keys: Vec<Vec<&Dnskey>> = served_keys(picture).map(|(_, keys)| keys).collect();
+    signers.peek().is_some()
+        && !keys.is_empty()
+        && signers.all(|ds| {
+            chain::known(ds).next().is_some()
+                && keys
+                    .iter()
+                    .all(|keys| !chain::matches(picture.zone, ds, keys.iter().copied()))
+        })
+}
+
+/// Returns the published addresses that answer with authority and have no key for which any
+/// parent instance vouches. None if the parent vouches for nothing.
+pub(crate) fn broken_chain<'p, 'e>(picture: &'p Picture<'e>) -> Vec<&'p Child<'e>> {
+    let ds: BTreeSet<Ds> = picture
+        .delegating()
+        .filter_map(signers)
+        .flatten()
+        .cloned()
+        .collect();
+    if chain::known(&ds).next().is_none() {
+        return Vec::new();
+    }
+    served_keys(picture)
+        .filter(|(_, keys)| !chain::matches(picture.zone, &ds, keys.iter().copied()))
+        .map(|(child, _)| child)
+        .collect()
+}
+
+/// The DS set of a referral that was asked for with DO; `None` of any other.
+fn signers<'p>(instance: &'p Instance<'_>) -> Option<&'p BTreeSet<Ds>> {
+    let answer = instance.best()?;
+    answer.seen.options.dnssec_ok.then_some(())?;
+    Some(&answer.delegation()?.ds)
+}
+
+fn served_keys<'p, 'e>(
+    picture: &'p Picture<'e>,
+) -> impl Iterator<Item = (&'p Child<'e>, Vec<&'e Dnskey>)> {
+    picture
+        .children
+        .values()
+        .filter(|child| child.published && child.is_authoritative())
+        .filter_map(|child| Some((child, child.keys()?.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use bailiwick_core::{message::Rcode, observation::Withheld, report::Inside};
+
+    use super::*;
+    use crate::{
+        chain::tests::pair,
+        fixture::{Acts, Fixture, name},
+        models,
+    };
+
+    const BOTH: &str = "ns1.example.com. 192.0.2.1; ns2.example.com. 192.0.2.2";
+
+    fn of(world: &Fixture) -> (Reachability, Option<Outage>) {
+        let evidence = world.evidence();
+        let picture = Picture::of(&evidence);
+        let reach = Reach::of(&picture, &Sampled::of(&picture), &models::models(&picture));
+        (reach.reachability, reach.outage)
+    }
+
+    fn all(world: Fixture, acts: &Acts) -> Fixture {
+        ["192.0.2.1", "192.0.2.2"]
+            .into_iter()
+            .fold(world, |world, at| world.acts(at, acts.clone()))
+    }
+
+    #[test]
+    fn a_way_in_is_shown_and_its_absence_is_proved() {
+        use Reachability::{Broken, Degraded, Partial, Reachable, Unknown};
+        let world = || Fixture::healthy(BOTH);
+        let fail = Some(Rcode::SERVFAIL);
+        let silent = || all(world(), &Acts::Silent);
+        let refused = Acts::Code(Rcode::REFUSED);
+        let cycle = || Lost::Cycle {
+            path: vec![name("other.com.")],
+        };
+        let cases = [
+            (world(), Reachable, None, "all well"),
+            (
+                world().acts("192.0.2.1", Acts::Silent),
+                Degraded,
+                None,
+                "one is dead",
+            ),
+            (
+                world().acts("192.0.2.1", refused.clone()),
+                Degraded,
+                None,
+                "one is lame",
+            ),
+            (
+                world().parents("ns1.example.com.; ns2.example.com."),
+                Broken,
+                Some(Outage::NoAddress),
+                "no glue at all",
+            ),
+            (
+                world().parents("ns1.example.com. 192.0.2.1; ns2.example.com."),
+                Reachable,
+                None,
+                "one without glue is not seen here, but as a finding",
+            ),
+            (
+                all(world(), &refused),
+                Broken,
+                Some(Outage::Unusable),
+                "all refuse",
+            ),
+            (
+                all(world(), &Acts::Upward),
+                Broken,
+                Some(Outage::Unusable),
+                "all refer upwards",
+            ),
+            (
+                all(world(), &Acts::Withheld(Withheld::SpecialUse)),
+                Broken,
+                Some(Outage::Unusable),
+                "addresses that nobody may use",
+            ),
+            (
+                silent(),
+                Partial,
+                None,
+                "silent from here, resolving elsewhere",
+            ),
+            (
+                silent().all_resolvers(fail, &[22]),
+                Broken,
+                Some(Outage::Silence),
+                "silent from here, and resolvers fail",
+            ),
+            (
+                silent().no_resolvers(),
+                Unknown,
+                None,
+                "silent from here, and nobody else was asked",
+            ),
+            (
+                silent().all_resolvers(fail, &[]).lose(5),
+                Unknown,
+                None,
+                "silence of who loses packets proves nothing",
+            ),
+            (
+                all(world(), &Acts::Withheld(Withheld::NoRoute)),
+                Unknown,
+                None,
+                "no route from here",
+            ),
+            (
+                world()
+                    .parent_at("a.gtld.test.", "")
+                    .parent_at("b.gtld.test.", ""),
+                Broken,
+                Some(Outage::NoDelegation),
+                "NXDOMAIN",
+            ),
+            (
+                world()
+                    .parent_at("a.gtld.test.", "")
+                    .parent_at("b.gtld.test.", "")
+                    .expect(BOTH),
+                Unknown,
+                None,
+                "NXDOMAIN of what is expected is a matter of publication",
+            ),
+            (
+                world()
+                    .parent_at("*", "")
+                    .found(Found::Inside(Inside::Data)),
+                Unknown,
+                None,
+                "no zone",
+            ),
+            (
+                Fixture::healthy("ns1.other.com.; ns2.other.com.")
+                    .lookup("ns1.other.com.", Lookup::Lost(cycle()))
+                    .lookup("ns2.other.com.", Lookup::Lost(cycle())),
+                Broken,
+                Some(Outage::Cycle),
+                "siblings that lead back here",
+            ),
+            (
+                Fixture::healthy("ns1.other.net.").lookup(
+                    "ns1.other.net.",
+                    Lookup::Absent {
+                        rcode: Rcode::NXDOMAIN,
+                        zone: name("net."),
+                    },
+                ),
+                Broken,
+                Some(Outage::NoAddress),
+                "the only name does not exist",
+            ),
+            (
+                Fixture::healthy("ns1.other.net.").lookup("ns1.other.net.", Lookup::NotTried),
+                Unknown,
+                None,
+                "the only name was not looked up",
+            ),
+            (world().offline(), Unknown, None, "nothing answers"),
+            (
+                world().found(Found::Lost(cycle())),
+                Broken,
+                Some(Outage::Cycle),
+                "a circle above the zone",
+            ),
+        ];
+        for (world, reachability, outage, why) in cases {
+            assert_eq!(of(&world), (reachability, outage), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_ds_without_its_key_is_an_outage() {
+        use Reachability::{Broken, Degraded, Reachable};
+        let (key, ds) = pair("example.com.", 1);
+        let (other, _) = pair("example.com.", 2);
+        let world = || Fixture::healthy(BOTH);
+        let cases = [
+            (
+                world().signed(ds.clone(), vec![other.clone(), key.clone()]),
+                Reachable,
+                None,
+                "one of the keys matches",
+            ),
+            (
+                world().signed(ds.clone(), vec![other.clone()]),
+                Broken,
+                Some(Outage::Chain),
+                "no key matches",
+            ),
+            (
+                world().signed(ds.clone(), Vec::new()),
+                Broken,
+                Some(Outage::Chain),
+                "the zone is not signed any more",
+            ),
+            (
+                world()
+                    .signed(ds.clone(), vec![key])
+                    .keys_at("192.0.2.2", vec![other]),
+                Degraded,
+                None,
+                "one of two servers has other keys",
+            ),
+        ];
+        for (world, reachability, outage, why) in cases {
+            assert_eq!(of(&world), (reachability, outage), "{why}");
+        }
+    }
+}

@@ -20,5 +20,6 @@ mod reachability;
 pub mod rule;
 mod serial;
 mod usable;
+mod wording;
 
 pub use evidence::Evidence;

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! What is *wanted* of the parents is [`Wanted`], and how an instance differs from it is
-//! [`Picture::differences`].
+//! [`Picture::differences`]; what is wrong with the glue of a host, and where, is
+//! [`Picture::glue_facts`].
 //!
 //! Who may testify is settled here, too. A vantage point that is sick, intercepted or
 //! offline adds nothing to `instances`, `hosts` and `children`; one that loses packets adds
@@ -41,6 +42,8 @@ use crate::evidence::Evidence;
 
 mod child;
 mod controls;
+mod dependency;
+mod glue;
 mod host;
 mod parent;
 mod resolver;
@@ -48,6 +51,8 @@ mod wanted;
 
 pub use child::{Child, ChildView, EdnsBehaviour, Lame, Silent, Standing};
 pub use controls::{Loss, Vantage};
+pub use dependency::is_own_glue_missing;
+pub use glue::{GlueFact, GlueFault, Sides};
 pub use host::{Host, HostAnswer, Says};
 pub use parent::{Answer, Instance, Place, Referral};
 pub use resolver::{Resolver, Result as ResolverResult};

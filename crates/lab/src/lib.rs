@@ -12,6 +12,7 @@
 //! ```
 
 pub mod authority;
+pub mod chance;
 pub mod defaults;
 mod draft;
 pub mod loopback;

@@ -510,3 +510,189 @@ fn tcp_ending(response: Response, patience: Patience) -> Ending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bailiwick_core::{
+        name::Name,
+        query::{Options, Purpose, QueryId},
+        record::RecordType,
+        server::Server,
+    };
+
+    /// Returns a world where one server with these rules has example.com.
+    fn world(rules: &str) -> World {
+        let text = format!(
+            "[check example.com.]\n[server ns.test. 192.0.2.53]\n{rules}\nzone example.com.\n@ NS ns.test.\n"
+        );
+        Scenario::parse(&text).unwrap().world
+    }
+
+    fn query(via: Via, types: &[RecordType], number: u32) -> Query {
+        let zone: Name = "example.com.".parse().unwrap();
+        Query {
+            id: QueryId(number),
+            server: Server {
+                name: "ns.test.".parse().unwrap(),
+                address: "192.0.2.53".parse().unwrap(),
+            },
+            role: Role::Child,
+            questions: types
+                .iter()
+                .map(|&t| Question::new(zone.clone(), t))
+                .collect(),
+            zone,
+            purpose: Purpose::Child,
+            via,
+            options: Options::ITERATIVE,
+            patience: Duration::from_millis(700),
+        }
+    }
+
+    /// Returns what comes of a query, each with its outcome in a word and its arrival.
+    fn outcomes(world: &World, query: &Query) -> Vec<(&'static str, u128)> {
+        Network::new(world, &Settings::laboratory())
+            .exchange(query, Duration::from_secs(1))
+            .into_iter()
+            .map(|(at, observation)| (word(&observation.outcome), at.as_millis()))
+            .collect()
+    }
+
+    fn word(outcome: &Outcome) -> &'static str {
+        match outcome {
+            Outcome::Reply(message) if message.flags.truncated => "truncated",
+            Outcome::Reply(_) => "reply",
+            Outcome::Late(_) => "late",
+            Outcome::Rejected(Rejection::Port) => "port",
+            Outcome::Rejected(Rejection::Host) => "host",
+            Outcome::Rejected(Rejection::Closed) => "closed",
+            Outcome::Unreadable(Unreadable::Malformed(_)) => "malformed",
+            Outcome::Unreadable(Unreadable::Case) => "case",
+            Outcome::Unreadable(_) => "unreadable",
+            Outcome::Silence => "silence",
+            Outcome::Withheld(_) => "withheld",
+        }
+    }
+
+    #[test]
+    fn every_rule_comes_out_as_the_transport_would_tell_it() {
+        let cases: [(&str, Via, &[(&str, u128)]); 17] = [
+            ("", Via::Udp, &[("reply", 1020)]),
+            ("", Via::Tcp, &[("reply", 1040)]),
+            ("rtt 100ms", Via::Tcp, &[("reply", 1200)]),
+            ("silent", Via::Udp, &[("silence", 1700)]),
+            ("silent", Via::Tcp, &[("silence", 1700)]),
+            ("late 900ms", Via::Udp, &[("silence", 1700), ("late", 1920)]),
+            ("late 900ms", Via::Tcp, &[("silence", 1700)]),
+            ("port-closed", Via::Udp, &[("port", 1270)]),
+            ("port-closed", Via::Tcp, &[("port", 1020)]),
+            ("unreachable", Via::Udp, &[("host", 1270)]),
+            ("no-route", Via::Udp, &[("withheld", 1000)]),
+            ("closes", Via::Tcp, &[("closed", 1040)]),
+            ("stalls", Via::Tcp, &[("silence", 1700)]),
+            ("drips", Via::Tcp, &[("malformed", 1700)]),
+            ("malformed", Via::Udp, &[("malformed", 1020)]),
+            ("wrong-case", Via::Udp, &[("case", 1270)]),
+            ("truncates 20", Via::Udp, &[("truncated", 1020)]),
+        ];
+        for (rule, via, expected) in cases {
+            let query = query(via, &[RecordType::SOA], 0);
+            assert_eq!(
+                outcomes(&world(rule), &query),
+                expected,
+                "{rule} over {via}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_connection_carries_several_questions() {
+        let query = query(Via::Tcp, &[RecordType::SOA, RecordType::NS], 0);
+        let both = outcomes(&world("silent type NS"), &query);
+        assert_eq!(
+            both,
+            [("reply", 1040), ("silence", 1700)],
+            "one of them without answer"
+        );
+    }
+
+    #[test]
+    fn limits_are_kept() {
+        let world = world("");
+        let mut network = Network::new(&world, &Settings::laboratory());
+        let mut ask = |types: &[RecordType], via, number| {
+            let (_, observation) = network
+                .exchange(&query(via, types, number), Duration::ZERO)
+                .remove(0);
+            observation.outcome
+        };
+        for number in 0..3 {
+            assert_eq!(word(&ask(&[RecordType::SOA], Via::Udp, number)), "reply");
+        }
+        let again = ask(&[RecordType::SOA], Via::Udp, 3);
+        assert_eq!(again, Outcome::Withheld(Withheld::SameQuestion), "limit B3");
+        assert_eq!(
+            word(&ask(&[RecordType::SOA], Via::Tcp, 4)),
+            "reply",
+            "another transport"
+        );
+        for number in 5..13 {
+            let other = RecordType(u16::try_from(1000 + number).unwrap());
+            ask(&[other], Via::Udp, number);
+        }
+        let more = ask(&[RecordType::NS], Via::Udp, 13);
+        assert_eq!(
+            more,
+            Outcome::Withheld(Withheld::PacketsToAddress),
+            "limit B2"
+        );
+        assert_eq!(network.packets(), 12);
+    }
+
+    #[test]
+    fn addresses_that_are_not_global_need_a_laboratory() {
+        let world = world("");
+        let settings = Settings {
+            allow_special_use: false,
+            ..Settings::laboratory()
+        };
+        let (_, observation) = Network::new(&world, &settings)
+            .exchange(&query(Via::Udp, &[RecordType::SOA], 0), Duration::ZERO)
+            .remove(0);
+        assert_eq!(observation.outcome, Outcome::Withheld(Withheld::SpecialUse));
+    }
+
+    #[test]
+    fn loss_depends_on_the_seed_alone() {
+        let world = world("loss 50%");
+        let lost = |seed| {
+            let settings = Settings {
+                seed,
+                ..Settings::laboratory()
+            };
+            (0..200)
+                .filter(|&number| {
+                    let query = query(Via::Udp, &[RecordType::SOA], number);
+                    let (_, observation) = Network::new(&world, &settings)
+                        .exchange(&query, Duration::ZERO)
+                        .remove(0);
+                    observation.outcome == Outcome::Silence
+                })
+                .count()
+        };
+        assert_eq!(lost(1), lost(1));
+        assert!(
+            (70..130).contains(&lost(1)),
+            "about half of 200: {}",
+            lost(1)
+        );
+    }
+
+    #[test]
+    fn equal_runs_are_equal() {
+        let text = include_str!("../../../tests/scenarios/vantage-lossy.txt");
+        let scenario = Scenario::parse(text).unwrap();
+        assert_eq!(scenario.run(7), scenario.run(7));
+    }
+}

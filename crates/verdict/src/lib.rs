@@ -1,11 +1,23 @@
 //! Joins reports into evidence, applies the findings, gives the verdict.
 //!
 //! ```text
-//!  Report ─▶ Evidence ─▶ Picture ─▶ findings, three axes ─▶ state ─▶ Verdict
+//!  Report ─▶ Evidence ─▶ Picture ─▶ findings ──┐
+//!                           └─▶ three axes ────┴─▶ state ─▶ Verdict
 //! ```
 //!
 //! Everything here is a pure function of its arguments: equal evidence gives an equal verdict,
-//! in whatever order its reports came.
+//! in whatever order its reports came. Start with [`judge`].
+//!
+//! - [`picture`]: what the evidence shows, put in order
+//! - [`rule`]: what a finding is made of, and the list of all of them
+//! - `publication`, `reachability` with `models`, `caches`: axes A, B and C
+//! - `state`: the table in which the first match wins
+
+use bailiwick_core::{
+    finding::{Finding, Severity},
+    report::Found,
+    verdict::{Scope, State, Verdict},
+};
 
 mod caches;
 mod chain;
@@ -13,13 +25,93 @@ mod evidence;
 mod findings;
 #[cfg(test)]
 mod fixture;
+mod headline;
 mod models;
 pub mod picture;
+mod policy;
 mod publication;
 mod reachability;
+mod rows;
 pub mod rule;
 mod serial;
+mod state;
 mod usable;
-mod wording;
 
 pub use evidence::Evidence;
+pub use policy::Policy;
+pub use rule::{CATALOGUE, Rule, WAITING};
+
+use caches::Sampled;
+use picture::Picture;
+use publication::Published;
+use reachability::Reach;
+use state::Axes;
+
+/// Says what the evidence means.
+#[must_use]
+pub fn judge(evidence: &Evidence, policy: &Policy) -> Verdict {
+    let picture = Picture::of(evidence);
+    let models = models::models(&picture);
+    let sampled = Sampled::of(&picture);
+    let axes = Axes {
+        published: Published::of(&picture),
+        reach: Reach::of(&picture, &sampled, &models),
+        sampled,
+    };
+    let findings = findings(&picture, policy);
+    let (state, blind) = state::state(&picture, &axes, &findings);
+    let headline = headline::headline(&picture, &axes, state, blind.as_ref(), &findings);
+    let inside = state == State::NotAZone || matches!(picture.found, Found::Inside(_));
+    Verdict {
+        check: picture.check.clone(),
+        state,
+        // Networks and regions of vantage points are not known yet, so nobody speaks for others.
+        scope: Scope::Local,
+        intent: picture.wanted.intent,
+        publication: axes.published.publication,
+        published: (axes.published.new, axes.published.seen),
+        reachability: axes.reach.reachability,
+        caches: axes.sampled.caches,
+        headline,
+        parent: picture.parent.cloned(),
+        enclosing: picture.parent.filter(|_| inside).cloned(),
+        vantages: rows::vantages(&picture),
+        parents: rows::parents(&picture, &axes.published),
+        name_servers: rows::hosts(&picture),
+        resolvers: rows::resolvers(&picture),
+        models,
+        not_covered: rows::not_covered(&picture),
+        bounds: caches::bounds(&picture),
+        at: picture
+            .vantages
+            .iter()
+            .map(|v| v.started)
+            .max()
+            .unwrap_or_default(),
+        elapsed: picture
+            .vantages
+            .iter()
+            .map(|v| v.elapsed)
+            .max()
+            .unwrap_or_default(),
+        packets: picture
+            .vantages
+            .iter()
+            .fold(0, |sum, v| sum.saturating_add(v.packets)),
+        findings,
+    }
+}
+
+/// Applies every rule; worst first, then in the order of the catalogue.
+fn findings(picture: &Picture, policy: &Policy) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = CATALOGUE
+        .iter()
+        .flat_map(|rule| (rule.find)(picture))
+        .collect();
+    for finding in &mut findings {
+        policy.apply(finding);
+    }
+    let rank = |severity: Severity| std::cmp::Reverse(severity);
+    findings.sort_by_key(|finding| rank(finding.severity));
+    findings
+}

@@ -137,6 +137,69 @@ pub const CATALOGUE: &[&Rule] = &[
     &parent_family_divergent::RULE,
 ];
 
+/// Findings that are documented but need what a single check from one place does not have, each
+/// with what it waits for.
+pub const WAITING: &[(&str, &str)] = &[
+    (
+        "parent-regressed",
+        "an earlier round of the same vantage point",
+    ),
+    ("publication-overdue", "a declared change with its time"),
+    ("glue-unrouted-address", "a table of routes"),
+    ("orphan-glue", "the registry's data (RDAP)"),
+    ("ns-registrable-domain", "the registry's data (RDAP)"),
+    ("delegation-on-hold", "the registry's data (RDAP)"),
+    ("csync-disagrees", "a question for CSYNC"),
+    (
+        "child-acl-split",
+        "a view from the name server's own network",
+    ),
+    (
+        "old-address-still-authoritative",
+        "a declared change with the addresses before it",
+    ),
+    (
+        "old-address-decommissioned-early",
+        "a declared change with the addresses before it",
+    ),
+    (
+        "old-address-reassigned",
+        "a declared change with the addresses before it",
+    ),
+    (
+        "resolver-on-old-servers",
+        "a declared change and a marker in the zone",
+    ),
+    ("resolver-mixed-cache-lines", "many samples of one resolver"),
+    ("resolver-failure-cached", "an earlier round that failed"),
+    (
+        "resolver-pop-outlier",
+        "samples of several places of one resolver",
+    ),
+    ("resolver-beyond-bound", "a declared change with its time"),
+    ("rdap-glue-differs", "the registry's data (RDAP)"),
+    ("rdap-ns-differs", "the registry's data (RDAP)"),
+    ("registrar-rdap-differs", "the registrar's data"),
+    ("host-object-locked", "the registry's data (RDAP)"),
+    ("host-object-foreign-sponsor", "the registrar's data"),
+    ("orphan-host-object", "the registry's data (RDAP)"),
+    ("dependency-expiring", "the registry's data (RDAP)"),
+    ("tld-policy-limit", "a profile of the registry"),
+    (
+        "zone-updated-glue-not",
+        "an earlier round, or a declared change",
+    ),
+    (
+        "glue-updated-zone-not",
+        "an earlier round, or a declared change",
+    ),
+    ("drift-from-inventory", "an inventory of the wanted glue"),
+    ("unexpected-glue-change", "an earlier round"),
+    ("vantage-clock-skew", "a coordinator's clock"),
+    ("vantage-mislabelled", "enrolled vantage points"),
+    ("evidence-stale", "standing plans with several rounds"),
+];
+
 /// Returns the rule with this code.
 #[must_use]
 pub fn named(code: &str) -> Option<&'static Rule> {

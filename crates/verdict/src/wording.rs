@@ -70,16 +70,21 @@ pub(crate) fn at_the_registrar(picture: &Picture) -> String {
 
 /// Tells how to give a host these addresses where it has none.
 pub(crate) fn create(picture: &Picture, host: &Name, addresses: &BTreeSet<IpAddr>) -> String {
+    format!(
+        "{}, create the host object {} {CALLED}",
+        at_the_registrar(picture),
+        object(host, addresses)
+    )
+}
+
+/// Names a host object with its addresses, if they are known.
+pub(crate) fn object(host: &Name, addresses: &BTreeSet<IpAddr>) -> String {
     let with = if addresses.is_empty() {
         "the addresses of the server".to_owned()
     } else {
         list(addresses)
     };
-    format!(
-        "{}, create the host object {} with {with} {CALLED}",
-        at_the_registrar(picture),
-        host_object(host)
-    )
+    format!("{} with {with}", host_object(host))
 }
 
 /// Tells how to add these addresses to those that a host has.
@@ -105,6 +110,15 @@ pub(crate) fn change(
         host_object(host),
         list(old),
         list(new)
+    )
+}
+
+/// Tells to wait for instances that are behind, because others `do` it already.
+pub(crate) fn wait(picture: &Picture, others_do: &str) -> String {
+    let parent = picture.parent.map(ToString::to_string).unwrap_or_default();
+    format!(
+        "Wait: other servers of {parent} {others_do}; if this one is still behind after a day, \
+         report it to the registry"
     )
 }
 

@@ -1,0 +1,267 @@
+//! The tables of a verdict: vantage points, parent servers, name servers, resolvers.
+
+use std::collections::BTreeMap;
+
+use bailiwick_core::{
+    delegation::Glue,
+    query::{Survey, Via},
+    report::{Found, Lookup},
+    server::Family,
+    verdict::{AddressRow, Class, HostRow, ParentRow, ResolverRow, VantageRow},
+};
+
+use crate::{
+    caches::{self, Fresh},
+    picture::{Child, EdnsBehaviour, Host, Instance, Picture, Referral, Resolver, ResolverResult},
+    publication::Published,
+    state,
+};
+
+/// The vantage points.
+pub(crate) fn vantages(picture: &Picture) -> Vec<VantageRow> {
+    picture
+        .vantages
+        .iter()
+        .map(|vantage| VantageRow {
+            id: vantage.id.clone(),
+            fitness: vantage.fitness,
+            families: vantage.families(),
+            notes: vantage.notes.clone(),
+            packets: vantage.packets,
+        })
+        .collect()
+}
+
+/// The parent servers.
+pub(crate) fn parents(picture: &Picture, published: &Published) -> Vec<ParentRow> {
+    published
+        .classified(picture)
+        .map(|(instance, class)| ParentRow {
+            server: instance.server.clone(),
+            nsid: instance.nsid_text(),
+            vantage: instance.vantage.clone(),
+            class,
+            serial: instance.serial(),
+            name_servers: name_servers(instance),
+            ns_ttl: instance.delegation().map(|delegation| delegation.ns_ttl),
+            rtt: instance.rtt(),
+            note: note(picture, instance, class),
+        })
+        .collect()
+}
+
+fn name_servers(instance: &Instance) -> BTreeMap<bailiwick_core::name::Name, Glue> {
+    match instance.referral() {
+        Some(Referral::Delegation(delegation) | Referral::Hosted(delegation)) => {
+            delegation.name_servers.clone()
+        }
+        _ => BTreeMap::new(),
+    }
+}
+
+fn note(picture: &Picture, instance: &Instance, class: Class) -> String {
+    let mut notes = Vec::new();
+    match instance.referral() {
+        None => notes.push(instance.failure()),
+        Some(Referral::Delegation(_)) => {
+            for difference in picture.differences(instance) {
+                if difference.is_material() {
+                    notes.push(format!("{} differs", difference.host));
+                }
+            }
+            if picture.is_disjoint(instance) {
+                notes.push("no name in common with the apex".to_owned());
+            }
+            if class == Class::None && notes.is_empty() {
+                notes.push("no glue".to_owned());
+            }
+        }
+        Some(Referral::Hosted(_)) => notes.push("hosts the zone itself".to_owned()),
+        Some(Referral::Absent) => notes.push("NXDOMAIN".to_owned()),
+        Some(Referral::Inside(_)) => notes.push("not delegated".to_owned()),
+        Some(Referral::Elsewhere(owner)) => notes.push(format!("refers to {owner}")),
+        Some(Referral::NotAuthoritative) => notes.push("answers without authority".to_owned()),
+        Some(Referral::Error(rcode)) => notes.push(rcode.to_string()),
+    }
+    if instance.referral().is_some() {
+        for (answer, via) in [(&instance.udp, Via::Udp), (&instance.tcp, Via::Tcp)] {
+            if answer.as_ref().is_some_and(|a| a.message().is_none()) {
+                notes.push(format!("no answer over {via}"));
+            }
+        }
+    }
+    notes.dedup();
+    notes.join(", ")
+}
+
+/// The name servers of the delegation and of the zone.
+pub(crate) fn hosts(picture: &Picture) -> Vec<HostRow> {
+    picture
+        .hosts
+        .values()
+        .map(|host| HostRow {
+            name: host.name.clone(),
+            relation: host.relation,
+            in_delegation: host.in_delegation,
+            in_apex: host.in_apex,
+            glue: host.glue.clone(),
+            authoritative: host.authoritative(),
+            expected: host.expected.clone(),
+            addresses: addresses(picture, host),
+        })
+        .collect()
+}
+
+fn addresses(picture: &Picture, host: &Host) -> Vec<AddressRow> {
+    picture
+        .children
+        .values()
+        .filter(|child| child.names.contains(&host.name))
+        .map(|child| AddressRow {
+            address: child.address,
+            udp: child.udp().condition(),
+            tcp: child.tcp().condition(),
+            serial: child.soa().map(|(soa, _)| soa.serial),
+            rtt: child.rtt(),
+            note: standing(child),
+        })
+        .collect()
+}
+
+fn standing(child: &Child) -> String {
+    let (udp, tcp) = (child.udp(), child.tcp());
+    let mut note = if udp == tcp {
+        udp.to_string()
+    } else {
+        [(udp, "UDP"), (tcp, "TCP")]
+            .into_iter()
+            .filter(|(standing, _)| !standing.is_authoritative())
+            .map(|(standing, via)| format!("{standing} over {via}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    if child.edns() == EdnsBehaviour::PlainOnly {
+        if !note.is_empty() {
+            note.push_str(", ");
+        }
+        note.push_str("does not answer EDNS");
+    }
+    note
+}
+
+/// The public resolvers.
+pub(crate) fn resolvers(picture: &Picture) -> Vec<ResolverRow> {
+    picture
+        .resolvers
+        .iter()
+        .map(|resolver| {
+            let warm = resolver.result(Survey::Warm).rcode();
+            ResolverRow {
+                service: resolver.service.to_owned(),
+                address: resolver.address,
+                identity: resolver.identity(),
+                stub: resolver.result(Survey::Stub).rcode(),
+                warm: warm.map(|rcode| (rcode, resolver.warm_ttl())),
+                fresh: resolver.result(Survey::Fresh).rcode(),
+                fresh_unchecked: resolver.result(Survey::FreshUnchecked).rcode(),
+                extended_errors: resolver.extended_errors(),
+                control: match resolver.result(Survey::Control) {
+                    ResolverResult::NotAsked => None,
+                    _ => Some(resolver.is_well()),
+                },
+                note: opinion(picture, resolver),
+            }
+        })
+        .collect()
+}
+
+fn opinion(picture: &Picture, resolver: &Resolver) -> String {
+    let invents = picture
+        .vantages
+        .iter()
+        .any(|v| v.id == resolver.vantage && v.hijacked.contains(&resolver.address));
+    if invents {
+        return "invents answers for names that do not exist".to_owned();
+    }
+    let asked = [Survey::Control, Survey::Fresh].map(|survey| resolver.result(survey));
+    if asked
+        .iter()
+        .all(|r| matches!(r, ResolverResult::Silent | ResolverResult::NotAsked))
+    {
+        return "no answer".to_owned();
+    }
+    if !resolver.is_well() {
+        return "does not resolve the control name".to_owned();
+    }
+    match caches::fresh(picture, resolver) {
+        Fresh::Resolved => String::new(),
+        Fresh::Failed => "cannot resolve a name that is not cached".to_owned(),
+        Fresh::Unclear => "not asked, or no answer".to_owned(),
+    }
+}
+
+/// What the verdict does not cover, one line each, in plain words.
+pub(crate) fn not_covered(picture: &Picture) -> Vec<String> {
+    let mut lines = vec![format!(
+        "seen from {}; other networks, other anycast instances and caches are not proved",
+        picture.seen_from()
+    )];
+    for vantage in &picture.vantages {
+        for &family in &vantage.tried {
+            if vantage.testifies() && !vantage.alive(family) {
+                lines.push(format!(
+                    "nothing answers over {family} at {}; nothing is said about {family}",
+                    here(&vantage.id.0)
+                ));
+            }
+        }
+    }
+    for family in Family::ALL {
+        if !picture.vantages.iter().any(|v| v.tried.contains(&family)) {
+            lines.push(format!("{family} was not used; nothing is said about it"));
+        }
+    }
+    let silent = picture
+        .instances
+        .iter()
+        .filter(|i| i.referral().is_none() && i.family_alive)
+        .count();
+    if silent > 0 && !matches!(picture.found, Found::Lost(_)) {
+        lines.push(match silent {
+            1 => "one parent address gave no usable answer".to_owned(),
+            more => format!("{more} parent addresses gave no usable answer"),
+        });
+    }
+    for name in state::unheard(picture) {
+        lines.push(format!("{name} answers at none of its addresses"));
+    }
+    for (name, lookup) in &picture.lookups {
+        if **lookup == Lookup::NotTried {
+            lines.push(format!("{name} was not looked up"));
+        }
+    }
+    let left_out = &picture.left_out;
+    let parts = [
+        (left_out.names, "name servers"),
+        (left_out.addresses, "addresses"),
+        (left_out.lookups, "look-ups"),
+        (left_out.exchanges, "questions"),
+    ];
+    for (count, what) in parts.into_iter().filter(|(count, _)| *count > 0) {
+        lines.push(format!(
+            "{count} {what} were left out by the limits of one check"
+        ));
+    }
+    if picture.resolvers.is_empty() {
+        lines.push("no public resolver was asked".to_owned());
+    }
+    lines
+}
+
+fn here(vantage: &str) -> &str {
+    if vantage == "local" {
+        "this machine"
+    } else {
+        vantage
+    }
+}

@@ -36,6 +36,7 @@ pub mod rule;
 mod serial;
 mod state;
 mod usable;
+mod wording;
 
 pub use evidence::Evidence;
 pub use policy::Policy;

@@ -273,6 +273,8 @@ mod tests {
 
     const BOTH: &str = "ns1.example.com. 192.0.2.1 2001:db8::1; ns2.example.com. 192.0.2.2";
 
+    type Failing = &'static [(Model, u8, bool)];
+
     fn failing(world: &Fixture) -> Vec<(Model, u8, bool)> {
         let evidence = world.evidence();
         models(&Picture::of(&evidence))
@@ -287,7 +289,7 @@ mod tests {
         use Model::*;
         let world = || Fixture::healthy(BOTH);
         let no_glue = "ns1.example.com.; ns2.example.com.";
-        let cases: [(Fixture, &[(Model, u8, bool)], &str); 13] = [
+        let cases: [(Fixture, Failing, &str); 13] = [
             (world(), &[], "all get in"),
             (
                 world().acts("192.0.2.1", Acts::Silent),

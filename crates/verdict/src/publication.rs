@@ -9,8 +9,6 @@
 //! serials mean something: if all of them read as Unix time of the last seven days, as those of
 //! large registries do. Some parent zones are run by several parties with unrelated serials.
 
-use std::collections::BTreeMap;
-
 use bailiwick_core::{
     delegation::{Delegation, Relation},
     server::Family,
@@ -19,7 +17,7 @@ use bailiwick_core::{
 };
 
 use crate::{
-    picture::{Instance, Picture, Referral},
+    picture::{Content, Instance, Picture, Referral},
     serial,
 };
 
@@ -189,38 +187,28 @@ fn agreement(picture: &Picture) -> Vec<Class> {
         .iter()
         .map(|instance| plain_class(picture, instance))
         .collect();
-    let mut groups: BTreeMap<Vec<String>, (usize, Option<u32>)> = BTreeMap::new();
-    let keys: Vec<Vec<String>> = picture.instances.iter().map(content).collect();
-    for ((instance, key), class) in picture.instances.iter().zip(&keys).zip(&plain) {
-        if *class == Class::New {
-            let group = groups.entry(key.clone()).or_default();
-            group.0 += 1;
-            group.1 = group.1.max(instance.serial());
-        }
-    }
-    let leading = groups
-        .iter()
-        .max_by_key(|(_, strength)| **strength)
-        .map(|(key, _)| key);
-    plain
-        .iter()
-        .zip(&keys)
-        .map(|(class, key)| match class {
-            Class::New if Some(key) != leading => Class::Old,
-            class => *class,
+    let leading = picture
+        .versions()
+        .into_iter()
+        .filter(|(content, _)| *content != Content::Nothing)
+        .max_by_key(|(_, instances)| {
+            let newest = instances.iter().filter_map(|i| i.serial()).max();
+            (instances.len(), newest)
         })
-        .collect()
-}
-
-/// What an instance publishes, as text to compare by.
-fn content(instance: &Instance) -> Vec<String> {
-    let servers = instance.best().into_iter().flat_map(|best| {
-        best.delegation()
-            .into_iter()
-            .flat_map(|delegation| &delegation.name_servers)
-    });
-    servers
-        .map(|(host, glue)| format!("{host} {:?}", glue.keys().collect::<Vec<_>>()))
+        .map(|(content, _)| content);
+    let differs = |instance: &Instance| {
+        let content = instance
+            .best()
+            .and_then(|answer| Content::of(answer, picture.zone));
+        content.is_some() && content != leading
+    };
+    plain
+        .into_iter()
+        .zip(&picture.instances)
+        .map(|(class, instance)| match class {
+            Class::New if differs(instance) => Class::Old,
+            class => class,
+        })
         .collect()
 }
 

@@ -32,11 +32,6 @@ impl Usable {
     pub(crate) fn any(all: impl IntoIterator<Item = Self>) -> Self {
         all.into_iter().min().unwrap_or(Self::No)
     }
-
-    /// All of them are needed.
-    pub(crate) fn all(all: impl IntoIterator<Item = Self>) -> Self {
-        all.into_iter().max().unwrap_or(Self::Yes)
-    }
 }
 
 /// How a resolver would ask.
@@ -60,17 +55,15 @@ pub(crate) fn address(picture: &Picture, address: IpAddr, how: How) -> Usable {
 }
 
 fn over(child: &Child, via: Via) -> Usable {
-    let (standing, counts): (Standing, bool) = match via {
-        Via::Tcp => (child.tcp(), child.views.iter().any(|v| v.tcp_counts)),
-        _ => (child.udp(), child.views.iter().any(|v| v.udp_counts)),
+    let (standing, blocked) = match via {
+        Via::Tcp => (child.tcp(), child.views.iter().any(|v| v.is_tcp_blocked())),
+        _ => (child.udp(), child.views.iter().any(|v| v.is_udp_blocked())),
     };
     match standing {
         Standing::Authoritative => Usable::Yes,
         Standing::Foreign | Standing::Lame(_) => Usable::No,
         Standing::NotAsked(Some(Withheld::SpecialUse)) => Usable::No,
-        Standing::Silent(_) if counts => Usable::No,
-        // What is dead over UDP is asked over TCP at once; not asked means that it was known.
-        Standing::NotAsked(_) if child.is_dead() => Usable::No,
+        Standing::Silent(_) | Standing::NotAsked(_) if blocked || child.is_dead() => Usable::No,
         Standing::Silent(_) | Standing::NotAsked(_) => Usable::Unknown,
     }
 }

@@ -159,12 +159,14 @@ pub struct ChildView<'e> {
     pub udp: Standing,
     /// Over TCP.
     pub tcp: Standing,
-    /// Whether silence over UDP says something about the server.
+    /// Whether silence over both transports says something about the server: two tries over
+    /// UDP and one over TCP, from a healthy vantage point that others answer in the family.
+    pub counts: bool,
+    /// Whether silence over UDP alone does, though TCP answers: not a single question of this
+    /// vantage point was lost at servers that are alive.
     pub udp_counts: bool,
-    /// Whether silence over TCP says something about the server.
+    /// The same for TCP alone.
     pub tcp_counts: bool,
-    /// Whether not a single question of this vantage point was lost at servers that are alive.
-    pub no_loss: bool,
     /// EDNS over UDP.
     pub edns: EdnsBehaviour,
     /// Everything that was asked of the address, in order.
@@ -182,11 +184,20 @@ impl<'e> ChildView<'e> {
     /// over either transport, and this vantage point's silence counts.
     #[must_use]
     pub fn is_dead(&self) -> bool {
-        let silent = |s: &Standing| !s.answers();
-        let counted =
-            (self.udp.is_silent() && self.udp_counts) || (self.tcp.is_silent() && self.tcp_counts);
-        let undecided = self.udp.is_silent() && !self.udp_counts;
-        silent(&self.udp) && silent(&self.tcp) && counted && !undecided
+        let answers = self.udp.answers() || self.tcp.answers();
+        self.counts && self.udp.is_silent() && !answers
+    }
+
+    /// Returns whether UDP is silent here while TCP answers, and that says something.
+    #[must_use]
+    pub fn is_udp_blocked(&self) -> bool {
+        self.udp.is_silent() && self.tcp.answers() && (self.udp_counts || rejected(&self.udp))
+    }
+
+    /// Returns whether TCP is silent here while UDP answers, and that says something.
+    #[must_use]
+    pub fn is_tcp_blocked(&self) -> bool {
+        self.tcp.is_silent() && self.udp.answers() && (self.tcp_counts || rejected(&self.tcp))
     }
 
     /// Returns where the evidence for the standing is: the questions for SOA and NS of the zone.
@@ -438,13 +449,18 @@ impl<'e> ChildView<'e> {
             vantage: vantage.id,
             udp,
             tcp,
-            udp_counts: vantage.silence_counts(family, Via::Udp),
-            tcp_counts: vantage.silence_counts(family, Via::Tcp),
-            no_loss: vantage.loss.lost == 0,
+            counts: vantage.silence_counts(family, Via::Udp),
+            udp_counts: vantage.silence_counts(family, Via::Udp) && vantage.loss.lost == 0,
+            tcp_counts: vantage.silence_counts(family, Via::Tcp) && vantage.loss.lost == 0,
             edns: edns(&seen, zone),
             seen,
         }
     }
+}
+
+/// Whether somebody said that this transport is closed, so that it cannot be loss.
+fn rejected(standing: &Standing) -> bool {
+    matches!(standing, Standing::Silent(Silent::Rejected(_)))
 }
 
 /// Reads one answer to a question about the apex.

@@ -53,7 +53,7 @@ pub struct Vantage<'e> {
     pub id: &'e VantageId,
     /// Whether it may testify.
     pub fitness: Fitness,
-    /// Families that it tried to use.
+    /// Families in which it asked, or was to ask, a root or parent server.
     pub tried: BTreeSet<Family>,
     /// Families and transports in which some authoritative server answered.
     pub heard: BTreeSet<(Family, Via)>,
@@ -81,7 +81,7 @@ impl<'e> Vantage<'e> {
         let mut vantage = Self {
             id: &report.vantage.id,
             fitness: Fitness::Healthy,
-            tried: report.vantage.families.clone(),
+            tried: tried(report),
             loss: loss(report, &heard),
             heard,
             late: all(report)
@@ -232,6 +232,14 @@ fn upwards(seen: &Seen) -> bool {
 
 fn authoritative(seen: &Seen) -> bool {
     matches!(seen.role, Role::Root | Role::Parent | Role::Child)
+}
+
+fn tried(report: &Report) -> BTreeSet<Family> {
+    all(report)
+        .filter(upwards)
+        .map(|seen| Family::of(seen.server.address))
+        .filter(|family| report.vantage.families.contains(family))
+        .collect()
 }
 
 fn heard(report: &Report) -> BTreeSet<(Family, Via)> {

@@ -54,7 +54,7 @@ pub use controls::{Loss, Vantage};
 pub use dependency::is_own_glue_missing;
 pub use glue::{GlueFact, GlueFault, Sides};
 pub use host::{Host, HostAnswer, Says};
-pub use parent::{Answer, Instance, Place, Referral};
+pub use parent::{Answer, Content, Instance, Place, Referral};
 pub use resolver::{Resolver, Result as ResolverResult};
 pub use wanted::{Difference, Want, Wanted};
 
@@ -194,6 +194,19 @@ impl<'e> Picture<'e> {
     /// Returns the instances that gave a usable answer of any kind.
     pub fn answering(&self) -> impl Iterator<Item = &Instance<'e>> {
         self.instances.iter().filter(|i| i.referral().is_some())
+    }
+
+    /// Returns the instances that say what they publish, sorted by what that is.
+    #[must_use]
+    pub fn versions(&self) -> BTreeMap<Content, Vec<&Instance<'e>>> {
+        let mut versions: BTreeMap<Content, Vec<&Instance<'e>>> = BTreeMap::new();
+        for instance in &self.instances {
+            let content = instance.best().and_then(|a| Content::of(a, self.zone));
+            if let Some(content) = content {
+                versions.entry(content).or_default().push(instance);
+            }
+        }
+        versions
     }
 
     /// Returns the NS names of the delegation: those that any instance gives.

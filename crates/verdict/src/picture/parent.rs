@@ -243,6 +243,41 @@ impl<'e> Instance<'e> {
     }
 }
 
+/// What an instance publishes of a delegation, as far as every server of a parent zone has to
+/// publish the same: NS names, and glue of in-domain name servers. Other glue is optional
+/// (RFC 9471, section 3.2).
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Content {
+    /// There is no delegation.
+    Nothing,
+    /// NS names with their in-domain glue; other names have none.
+    Delegation(BTreeMap<Name, BTreeSet<IpAddr>>),
+}
+
+impl Content {
+    /// Reads what an answer publishes. `None` if it does not say, leaves something out that may
+    /// be there, or comes from a server that hosts the zone itself.
+    #[must_use]
+    pub fn of(answer: &Answer, zone: &Name) -> Option<Self> {
+        match answer.referral.as_ref()? {
+            Referral::Absent | Referral::Inside(_) => Some(Self::Nothing),
+            Referral::Delegation(delegation) if answer.is_complete() => {
+                let in_domain = |host: &Name, glue: &Glue| match host.is_at_or_below(zone) {
+                    true => glue.keys().copied().collect(),
+                    false => BTreeSet::new(),
+                };
+                let servers = delegation.name_servers.iter();
+                Some(Self::Delegation(
+                    servers
+                        .map(|(host, glue)| (host.clone(), in_domain(host, glue)))
+                        .collect(),
+                ))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// The addresses of one family in glue.
 #[must_use]
 pub(super) fn in_family(glue: &Glue, family: Family) -> BTreeSet<IpAddr> {

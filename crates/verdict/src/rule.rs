@@ -133,6 +133,11 @@ impl Draft {
 
 /// Every rule, in the order in which the findings are documented.
 pub const CATALOGUE: &[&Rule] = &[
+    // Glue at the parent.
+    &glue_missing_in_domain::RULE,
+    &glue_missing_all::RULE,
+    &glue_missing_family_aaaa::RULE,
+    &glue_missing_family_a::RULE,
     // The parent's publication.
     &parent_family_divergent::RULE,
 ];

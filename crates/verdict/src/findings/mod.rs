@@ -2,4 +2,8 @@
 //! `find` is pure; its tests are at the bottom. A new one needs a line here and a line in
 //! [`CATALOGUE`](crate::rule::CATALOGUE).
 
+pub(crate) mod glue_missing_all;
+pub(crate) mod glue_missing_family_a;
+pub(crate) mod glue_missing_family_aaaa;
+pub(crate) mod glue_missing_in_domain;
 pub(crate) mod parent_family_divergent;

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick_core::{
+    message::Rcode,
     query::Survey,
     verdict::{Bounds, Caches},
 };
@@ -88,6 +89,9 @@ pub(crate) fn fresh(picture: &Picture, resolver: &Resolver) -> Fresh {
         .vantages
         .iter()
         .any(|v| v.id == resolver.vantage && v.loss.lost == 0);
+    if is_denied(resolver) {
+        return Fresh::Failed;
+    }
     match resolver.result(Survey::Fresh) {
         ResolverResult::Resolved(_) => Fresh::Resolved,
         ResolverResult::Failed(_) => Fresh::Failed,
@@ -99,6 +103,13 @@ pub(crate) fn fresh(picture: &Picture, resolver: &Resolver) -> Fresh {
         }
         ResolverResult::Silent | ResolverResult::NotAsked => Fresh::Unclear,
     }
+}
+
+/// Returns whether a resolver says that there is no such zone (NXDOMAIN).
+pub(crate) fn is_denied(resolver: &Resolver) -> bool {
+    [Survey::Stub, Survey::Warm]
+        .iter()
+        .any(|survey| resolver.result(*survey).rcode() == Some(Rcode::NXDOMAIN))
 }
 
 /// Returns how long caches may keep what is published now.
@@ -135,8 +146,6 @@ pub(crate) fn bounds(picture: &Picture) -> Bounds {
 
 #[cfg(test)]
 mod tests {
-    use bailiwick_core::message::Rcode;
-
     use super::*;
     use crate::fixture::Fixture;
 

@@ -75,7 +75,7 @@ fn consistent(picture: &Picture, findings: &[Finding]) -> String {
 
 fn broken(picture: &Picture, axes: &Axes, findings: &[Finding]) -> String {
     let (zone, parent) = (picture.zone, parent(picture));
-    let Some(outage) = axes.reach.outage else {
+    let Some(outage) = axes.outage else {
         return culprit(findings).unwrap_or_else(|| format!("{zone} cannot be reached"));
     };
     match outage {
@@ -221,7 +221,7 @@ fn degraded(picture: &Picture, axes: &Axes, findings: &[Finding]) -> String {
             picture.zone
         );
     }
-    if axes.reach.reachability == Reachability::Partial {
+    if axes.reachability == Reachability::Partial {
         return format!(
             "{} can be reached from elsewhere, but not from here",
             picture.zone

@@ -42,23 +42,14 @@ pub use evidence::Evidence;
 pub use policy::Policy;
 pub use rule::{CATALOGUE, Rule, WAITING};
 
-use caches::Sampled;
 use picture::Picture;
-use publication::Published;
-use reachability::Reach;
 use state::Axes;
 
 /// Says what the evidence means.
 #[must_use]
 pub fn judge(evidence: &Evidence, policy: &Policy) -> Verdict {
     let picture = Picture::of(evidence);
-    let models = models::models(&picture);
-    let sampled = Sampled::of(&picture);
-    let axes = Axes {
-        published: Published::of(&picture),
-        reach: Reach::of(&picture, &sampled, &models),
-        sampled,
-    };
+    let axes = Axes::of(&picture);
     let findings = findings(&picture, policy);
     let (state, blind) = state::state(&picture, &axes, &findings);
     let headline = headline::headline(&picture, &axes, state, blind.as_ref(), &findings);
@@ -71,7 +62,7 @@ pub fn judge(evidence: &Evidence, policy: &Policy) -> Verdict {
         intent: picture.wanted.intent,
         publication: axes.published.publication,
         published: (axes.published.new, axes.published.seen),
-        reachability: axes.reach.reachability,
+        reachability: axes.reachability,
         caches: axes.sampled.caches,
         headline,
         parent: picture.parent.cloned(),
@@ -80,8 +71,8 @@ pub fn judge(evidence: &Evidence, policy: &Policy) -> Verdict {
         parents: rows::parents(&picture, &axes.published),
         name_servers: rows::hosts(&picture),
         resolvers: rows::resolvers(&picture),
-        models,
-        not_covered: rows::not_covered(&picture),
+        not_covered: rows::not_covered(&picture, &axes.published),
+        models: axes.models,
         bounds: caches::bounds(&picture),
         at: picture
             .vantages

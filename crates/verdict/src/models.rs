@@ -10,13 +10,14 @@ use std::{collections::BTreeSet, net::IpAddr};
 use bailiwick_core::{
     delegation::Relation,
     message::Message,
+    observation::Withheld,
     query::Via,
     server::Family,
     verdict::{Model, ModelResult},
 };
 
 use crate::{
-    picture::{Answer, Instance, Picture, Referral},
+    picture::{Answer, ChildView, Instance, Picture, Referral, Standing},
     usable::{self, Addresses, How, Usable},
 };
 
@@ -31,9 +32,14 @@ const ALL: [Model; 8] = [
     Model::SingleTry,
 ];
 
-/// Returns the models of which the evidence says something, in a fixed order.
-pub(crate) fn models(picture: &Picture) -> Vec<ModelResult> {
-    if picture.published_servers().is_empty() && picture.delegating().next().is_none() {
+/// Returns the models of which the evidence says something, in a fixed order. Where there is
+/// no way in, and that is not settled either (`outage`), it says nothing.
+pub(crate) fn models(picture: &Picture, outage: bool) -> Vec<ModelResult> {
+    let servers = picture.published_servers();
+    let reached = servers
+        .keys()
+        .any(|at| usable::address(picture, *at, How::Either) == Usable::Yes);
+    if !(reached || outage) {
         return Vec::new();
     }
     ALL.into_iter()
@@ -127,7 +133,11 @@ fn answer<'i, 'e>(instance: &'i Instance<'e>, model: Model) -> Option<&'i Answer
             Some(small) if small.message().is_some_and(truncated) => instance.tcp.as_ref(),
             small => small.as_ref(),
         },
-        _ => instance.best(),
+        // Without TC nobody asks again over TCP.
+        _ => match &instance.udp {
+            Some(udp) if udp.referral.is_some() && !udp.truncated => Some(udp),
+            _ => instance.best(),
+        },
     };
     answer.filter(|answer| referring(answer))
 }
@@ -156,8 +166,8 @@ fn get_in(picture: &Picture, answer: &Answer, model: Model) -> Outcome {
     for host in delegation.name_servers.keys() {
         let found = if hosted {
             Addresses::Found(picture.published(host))
-        } else if model == Model::Udp512NoEdns && picture.relation(host) == Relation::InDomain {
-            // With TC=0 the resolver takes what is there for all there is.
+        } else if picture.relation(host) == Relation::InDomain && !answer.truncated {
+            // The resolver takes what is there for all there is.
             let glue = delegation.glue_of(host).into_iter().flatten();
             Addresses::Found(glue.map(|(address, _)| *address).collect())
         } else {
@@ -239,22 +249,37 @@ fn child_centric(picture: &Picture) -> Outcome {
     }
 }
 
-/// The share of published addresses that answer the first question over UDP.
+/// The share of published addresses that answer the first question over UDP, over all vantage
+/// points that can tell.
 fn single_try(picture: &Picture) -> Option<ModelResult> {
-    let servers = picture.published_servers();
     let mut good = 0_u32;
     let mut bad = Vec::new();
-    for (address, host) in servers {
-        match usable::address(picture, address, How::Over(Via::Udp)) {
-            Usable::Yes => good += 1,
-            Usable::No => bad.push(format!("{host} {address}")),
-            Usable::Unknown => {}
+    for (address, host) in picture.published_servers() {
+        let Some(child) = picture.child(address) else {
+            continue;
+        };
+        let before = bad.len();
+        for view in &child.views {
+            match first_try(view, child.foreign) {
+                Usable::Yes => good += 1,
+                Usable::No => bad.push(format!("{host} {address}")),
+                Usable::Unknown => {}
+            }
+        }
+        // A vantage point that reaches it does not make up for one that does not.
+        let silent = bad.len() - before;
+        if silent > 0 && silent < child.views.len() {
+            bad[before] = format!(
+                "{host} {address} from {silent} of {} networks",
+                child.views.len()
+            );
         }
     }
     let all = good + u32::try_from(bad.len()).unwrap_or(u32::MAX);
     let share = (good * 100 + all / 2).checked_div(all)?;
     // Not quite all is not all.
     let percent = if bad.is_empty() { 100 } else { share.min(99) };
+    bad.dedup();
     Some(ModelResult {
         model: Model::SingleTry,
         success_percent: u8::try_from(percent).unwrap_or(100),
@@ -264,6 +289,16 @@ fn single_try(picture: &Picture) -> Option<ModelResult> {
             format!("if it picks {}", bad.join(" or "))
         }),
     })
+}
+
+fn first_try(view: &ChildView, foreign: bool) -> Usable {
+    match &view.udp {
+        Standing::Authoritative if !foreign => Usable::Yes,
+        Standing::Authoritative | Standing::Foreign | Standing::Lame(_) => Usable::No,
+        Standing::NotAsked(Some(Withheld::SpecialUse)) => Usable::No,
+        _ if view.is_dead() || view.is_udp_blocked() => Usable::No,
+        Standing::Silent(_) | Standing::NotAsked(_) => Usable::Unknown,
+    }
 }
 
 #[cfg(test)]
@@ -277,7 +312,7 @@ mod tests {
 
     fn failing(world: &Fixture) -> Vec<(Model, u8, bool)> {
         let evidence = world.evidence();
-        models(&Picture::of(&evidence))
+        models(&Picture::of(&evidence), true)
             .into_iter()
             .filter(|result| result.success_percent < 100)
             .map(|result| (result.model, result.success_percent, result.baseline))

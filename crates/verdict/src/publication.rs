@@ -9,8 +9,14 @@
 //! serials mean something: if all of them read as Unix time of the last seven days, as those of
 //! large registries do. Some parent zones are run by several parties with unrelated serials.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
 use bailiwick_core::{
     delegation::{Delegation, Relation},
+    name::Name,
     server::Family,
     time::Timestamp,
     verdict::{Class, Intent, Publication},
@@ -33,10 +39,12 @@ pub(crate) struct Published {
     pub(crate) publication: Publication,
     /// The class of every instance, in the order of [`Picture::instances`].
     pub(crate) classes: Vec<Class>,
-    /// Instances that publish all of it.
+    /// Instances that publish all of it, whoever looks.
     pub(crate) new: usize,
-    /// Instances that gave a usable answer.
+    /// Instances that gave a usable answer; one that several vantage points saw counts once.
     pub(crate) seen: usize,
+    /// Names of parent servers that gave no usable answer at any address that could be asked.
+    pub(crate) unheard: BTreeSet<Name>,
     /// Whether the serials of the parent zone tell which version is newer.
     pub(crate) serials_trusted: bool,
     /// The lowest serial that is known to carry the wanted data (RFC 1982).
@@ -47,8 +55,10 @@ impl Published {
     /// Classifies the instances.
     pub(crate) fn of(picture: &Picture) -> Self {
         let classes = classes(picture);
-        let new = count(&classes, |class| class == Class::New);
-        let seen = count(&classes, |class| class != Class::Silent);
+        let seen = distinct(picture, &classes);
+        let new = seen.values().filter(|all_new| **all_new).count();
+        let seen = seen.len();
+        let unheard = unheard(picture, &classes);
         let mut published = Self {
             publication: Publication::Unknown,
             new,
@@ -56,11 +66,13 @@ impl Published {
             // Without anything wanted nobody can contradict it.
             serials_trusted: !nothing_wanted(picture) && serials_trusted(picture),
             first_new: first_new(picture, &classes),
+            unheard,
             classes,
         };
         published.publication = match (new, seen) {
             (_, 0) => Publication::Unknown,
             (0, _) => Publication::NotPublished,
+            (new, seen) if new == seen && !published.unheard.is_empty() => Publication::Unknown,
             (new, seen) if new == seen => Publication::Published,
             _ if published.contradicting(picture).next().is_some() => Publication::Divergent,
             _ => Publication::Publishing,
@@ -109,8 +121,37 @@ impl Published {
     }
 }
 
-fn count(classes: &[Class], keep: fn(Class) -> bool) -> usize {
-    classes.iter().filter(|class| keep(**class)).count()
+/// Every instance that gave a usable answer, and whether it publishes all of it to everybody.
+fn distinct<'p>(
+    picture: &'p Picture,
+    classes: &[Class],
+) -> BTreeMap<(IpAddr, Option<&'p [u8]>), bool> {
+    let mut seen = BTreeMap::new();
+    for (instance, class) in picture.instances.iter().zip(classes) {
+        if *class != Class::Silent {
+            let all_new = seen
+                .entry((instance.server.address, instance.nsid))
+                .or_insert(true);
+            *all_new &= *class == Class::New;
+        }
+    }
+    seen
+}
+
+/// The names of parent servers that gave no usable answer at any address that could be asked.
+/// Families in which nothing answers here are left out.
+fn unheard(picture: &Picture, classes: &[Class]) -> BTreeSet<Name> {
+    let mut heard: BTreeMap<&Name, bool> = BTreeMap::new();
+    for (instance, class) in picture.instances.iter().zip(classes) {
+        if instance.family_alive {
+            *heard.entry(&instance.server.name).or_default() |= *class != Class::Silent;
+        }
+    }
+    heard
+        .into_iter()
+        .filter(|(_, heard)| !heard)
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 fn classes(picture: &Picture) -> Vec<Class> {
@@ -265,7 +306,7 @@ mod tests {
                 .into_iter()
                 .fold(world(), |world, at| world.acts(at, Acts::Silent))
         };
-        let cases: [(Fixture, (Publication, usize, usize), &str); 14] = [
+        let cases: [(Fixture, (Publication, usize, usize), &str); 15] = [
             (world(), (Published, 4, 4), "all agree with the zone"),
             (
                 behind().serial_at(B, NOW - 38),
@@ -320,9 +361,14 @@ mod tests {
                 "no server of the zone answers, and the parents disagree",
             ),
             (
-                world().parent_acts(B, &Acts::Silent),
-                (Published, 2, 2),
+                world().parent_acts("198.51.100.2", &Acts::Silent),
+                (Published, 3, 3),
                 "what is silent is not seen",
+            ),
+            (
+                world().parent_acts(B, &Acts::Silent),
+                (Unknown, 2, 2),
+                "a server that nobody hears may publish anything",
             ),
             (
                 world().parent_acts("*", &Acts::Code(bailiwick_core::message::Rcode::REFUSED)),

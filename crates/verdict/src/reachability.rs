@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use bailiwick_core::{
     record::{Dnskey, Ds},
     report::{Found, Lookup, Lost},
-    verdict::{ModelResult, Reachability},
+    verdict::{Model, ModelResult, Reachability},
 };
 
 use crate::{
@@ -41,32 +41,16 @@ pub(crate) enum Outage {
     Chain,
 }
 
-/// Axis B with what it rests on.
-#[derive(Clone, Debug)]
-pub(crate) struct Reach {
-    /// The axis.
-    pub(crate) reachability: Reachability,
-    /// Why there is no way in, if that is so.
-    pub(crate) outage: Option<Outage>,
-}
-
-impl Reach {
-    /// Judges the published addresses.
-    pub(crate) fn of(picture: &Picture, sampled: &Sampled, models: &[ModelResult]) -> Self {
-        if let Some(outage) = outage(picture, sampled) {
-            return Self {
-                reachability: Reachability::Broken,
-                outage: Some(outage),
-            };
-        }
-        Self {
-            reachability: way_in(picture, sampled, models),
-            outage: None,
-        }
+/// Judges the published addresses, knowing whether there is an outage.
+pub(crate) fn reachability(
+    picture: &Picture,
+    sampled: &Sampled,
+    outage: Option<Outage>,
+    models: &[ModelResult],
+) -> Reachability {
+    if outage.is_some() {
+        return Reachability::Broken;
     }
-}
-
-fn way_in(picture: &Picture, sampled: &Sampled, models: &[ModelResult]) -> Reachability {
     let servers = picture.published_servers();
     if !servers.is_empty() && shut_out(picture) {
         return Reachability::Partial;
@@ -76,24 +60,29 @@ fn way_in(picture: &Picture, sampled: &Sampled, models: &[ModelResult]) -> Reach
         .map(|address| usable::address(picture, *address, How::Either))
         .collect();
     if !each.contains(&Usable::Yes) {
-        let dead = servers
-            .keys()
-            .any(|address| picture.child(*address).is_some_and(Child::is_dead));
-        return if dead && !sampled.resolving.is_empty() {
+        return if is_silent_here_only(picture, sampled) {
             Reachability::Partial
         } else {
             Reachability::Unknown
         };
     }
     let model_fails = models.iter().any(|model| {
-        let single = model.model == bailiwick_core::verdict::Model::SingleTry;
-        model.success_percent < 100 && (model.baseline || single)
+        model.success_percent < 100 && (model.baseline || model.model == Model::SingleTry)
     });
     if each.contains(&Usable::No) || model_fails || !broken_chain(picture).is_empty() {
         Reachability::Degraded
     } else {
         Reachability::Reachable
     }
+}
+
+/// Whether no published address answers here, at least one is dead as far as can be seen from
+/// here, and some public resolver reaches the zone all the same.
+pub(crate) fn is_silent_here_only(picture: &Picture, sampled: &Sampled) -> bool {
+    let published = || picture.children.values().filter(|child| child.published);
+    published().any(Child::is_dead)
+        && !published().any(|child| child.standing().answers())
+        && !sampled.resolving.is_empty()
 }
 
 /// Whether some vantage point whose silence counts reaches no published address, while another
@@ -112,17 +101,15 @@ fn shut_out(picture: &Picture) -> bool {
         })
 }
 
-fn outage(picture: &Picture, sampled: &Sampled) -> Option<Outage> {
+/// Returns why there is no way in, if that is settled.
+pub(crate) fn outage(picture: &Picture, sampled: &Sampled) -> Option<Outage> {
     if let Found::Lost(lost) = picture.found {
         return lost_for_good(picture, lost).then_some(Outage::Cycle);
     }
     let delegating = picture.delegating().count();
     let has_servers = delegating > 0 || matches!(picture.found, Found::SharedServers);
     if !has_servers {
-        let absent = picture.answering().next().is_some()
-            && matches!(picture.found, Found::Absent)
-            && picture.check.expectation.is_empty();
-        return absent.then_some(Outage::NoDelegation);
+        return matches!(picture.found, Found::Absent).then_some(Outage::NoDelegation);
     }
     let found: Vec<Addresses> = hosts_of(picture);
     let addresses: BTreeSet<_> = found
@@ -272,7 +259,7 @@ mod tests {
     use crate::{
         chain::tests::pair,
         fixture::{Acts, Fixture, name},
-        models,
+        state::Axes,
     };
 
     const BOTH: &str = "ns1.example.com. 192.0.2.1; ns2.example.com. 192.0.2.2";
@@ -280,8 +267,8 @@ mod tests {
     fn of(world: &Fixture) -> (Reachability, Option<Outage>) {
         let evidence = world.evidence();
         let picture = Picture::of(&evidence);
-        let reach = Reach::of(&picture, &Sampled::of(&picture), &models::models(&picture));
-        (reach.reachability, reach.outage)
+        let axes = Axes::of(&picture);
+        (axes.reachability, axes.outage)
     }
 
     fn all(world: Fixture, acts: &Acts) -> Fixture {
@@ -387,9 +374,9 @@ mod tests {
                     .parent_at("a.gtld.test.", "")
                     .parent_at("b.gtld.test.", "")
                     .expect(BOTH),
-                Unknown,
-                None,
-                "NXDOMAIN of what is expected is a matter of publication",
+                Broken,
+                Some(Outage::NoDelegation),
+                "NXDOMAIN of what is expected: the state will be another",
             ),
             (
                 world()

@@ -14,7 +14,6 @@ use crate::{
     caches::{self, Fresh},
     picture::{Child, EdnsBehaviour, Host, Instance, Picture, Referral, Resolver, ResolverResult},
     publication::Published,
-    state,
 };
 
 /// The vantage points.
@@ -201,7 +200,7 @@ fn opinion(picture: &Picture, resolver: &Resolver) -> String {
 }
 
 /// What the verdict does not cover, one line each, in plain words.
-pub(crate) fn not_covered(picture: &Picture) -> Vec<String> {
+pub(crate) fn not_covered(picture: &Picture, published: &Published) -> Vec<String> {
     let mut lines = vec![format!(
         "seen from {}; other networks, other anycast instances and caches are not proved",
         picture.seen_from()
@@ -232,7 +231,7 @@ pub(crate) fn not_covered(picture: &Picture) -> Vec<String> {
             more => format!("{more} parent addresses gave no usable answer"),
         });
     }
-    for name in state::unheard(picture) {
+    for name in &published.unheard {
         lines.push(format!("{name} answers at none of its addresses"));
     }
     for (name, lookup) in &picture.lookups {

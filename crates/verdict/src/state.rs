@@ -3,28 +3,51 @@
 //! This is the table for one moment without a declared change, so `STALLED`,
 //! `PUBLISHED_DRAINING` and `CONFIRMED` are never given here, and `REGRESSED` needs a history.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use bailiwick_core::{
     finding::{Actor, Finding, Severity},
     name::Name,
     report::{Found, Lost},
-    server::Family,
     vantage::Fitness,
-    verdict::{Caches, Publication, Reachability, State},
+    verdict::{Caches, ModelResult, Publication, Reachability, State},
 };
 
-use crate::{caches::Sampled, picture::Picture, publication::Published, reachability::Reach};
+use crate::{
+    caches::Sampled,
+    models,
+    picture::Picture,
+    publication::Published,
+    reachability::{self, Outage},
+};
 
 /// The three axes with what they rest on.
 #[derive(Clone, Debug)]
 pub(crate) struct Axes {
     /// A.
     pub(crate) published: Published,
+    /// Which kinds of resolver get in.
+    pub(crate) models: Vec<ModelResult>,
+    /// Why there is no way in, if that is settled.
+    pub(crate) outage: Option<Outage>,
     /// B.
-    pub(crate) reach: Reach,
+    pub(crate) reachability: Reachability,
     /// C.
     pub(crate) sampled: Sampled,
+}
+
+impl Axes {
+    /// Computes the axes.
+    pub(crate) fn of(picture: &Picture) -> Self {
+        let sampled = Sampled::of(picture);
+        let outage = reachability::outage(picture, &sampled);
+        let models = models::models(picture, outage.is_some());
+        Self {
+            published: Published::of(picture),
+            reachability: reachability::reachability(picture, &sampled, outage, &models),
+            models,
+            outage,
+            sampled,
+        }
+    }
 }
 
 /// Why something could not be seen.
@@ -54,7 +77,9 @@ pub(crate) fn state(
     if is_inside(picture) {
         return (State::NotAZone, None);
     }
-    if axes.reach.reachability == Reachability::Broken {
+    let awaited =
+        axes.outage == Some(Outage::NoDelegation) && !picture.check.expectation.is_empty();
+    if axes.reachability == Reachability::Broken && !awaited {
         return (State::Broken, None);
     }
     match axes.published.publication {
@@ -67,7 +92,7 @@ pub(crate) fn state(
         return (State::Inconclusive, Some(blind));
     }
     let degraded = matches!(
-        axes.reach.reachability,
+        axes.reachability,
         Reachability::Degraded | Reachability::Partial
     ) || axes.sampled.caches == Caches::BrokenResolver
         || findings.iter().any(is_serious);
@@ -100,28 +125,11 @@ fn blind(picture: &Picture, axes: &Axes) -> Option<Blind> {
     if let Found::Lost(lost) = picture.found {
         return Some(Blind::Lost(lost.clone()));
     }
+    if let Some(name) = axes.published.unheard.first() {
+        return Some(Blind::ParentName(name.clone()));
+    }
     if axes.published.publication == Publication::Unknown {
         return Some(Blind::NoParent);
     }
-    if let Some(name) = unheard(picture).into_iter().next() {
-        return Some(Blind::ParentName(name.clone()));
-    }
-    (axes.reach.reachability == Reachability::Unknown).then_some(Blind::Silence)
-}
-
-/// Returns the names of parent servers that answered at none of the addresses that could be
-/// asked. Families in which nothing answers here are left out.
-pub(crate) fn unheard<'p>(picture: &'p Picture) -> BTreeSet<&'p Name> {
-    let mut heard: BTreeMap<&'p Name, bool> = BTreeMap::new();
-    for instance in &picture.instances {
-        let family = Family::of(instance.server.address);
-        if picture.witnesses(family).next().is_some() {
-            *heard.entry(&instance.server.name).or_default() |= instance.referral().is_some();
-        }
-    }
-    heard
-        .into_iter()
-        .filter(|(_, heard)| !heard)
-        .map(|(name, _)| name)
-        .collect()
+    (axes.reachability == Reachability::Unknown).then_some(Blind::Silence)
 }

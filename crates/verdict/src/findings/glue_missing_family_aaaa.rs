@@ -21,7 +21,7 @@ use bailiwick_core::{
 };
 
 use super::glue_missing_family_a::of_family;
-use crate::{models, picture::Picture, rule::Rule};
+use crate::{picture::Picture, rule::Rule, state::Axes};
 
 /// The rule.
 pub(crate) const RULE: Rule = Rule {
@@ -36,7 +36,8 @@ pub(crate) const RULE: Rule = Rule {
 };
 
 fn find(picture: &Picture) -> Vec<Finding> {
-    let cannot_start = models::models(picture)
+    let cannot_start = Axes::of(picture)
+        .models
         .iter()
         .any(|result| result.model == Model::ParentStrictV6 && result.success_percent == 0);
     let severity = if cannot_start {

@@ -1,5 +1,7 @@
 //! Whole-system tests of Bailiwick, and the worlds they run in.
 //!
 //! [`internet`] makes an Internet of network namespaces with real DNS servers.
+//! [`hostile`] makes zones of people who mean harm, and runs programs against them.
 
+pub mod hostile;
 pub mod internet;

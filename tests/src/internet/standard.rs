@@ -56,7 +56,8 @@ pub const RESOLVERS: [(&str, Software, [&str; 2]); 3] = [
     ),
 ];
 
-const ROOT_SERVERS: [[&str; 2]; 13] = [
+/// The addresses of the root servers, a to m.
+pub const ROOT_SERVERS: [[&str; 2]; 13] = [
     ["198.41.0.4", "2001:503:ba3e::2:30"],
     ["170.247.170.2", "2801:1b8:10::b"],
     ["192.33.4.12", "2001:500:2::c"],
@@ -72,7 +73,8 @@ const ROOT_SERVERS: [[&str; 2]; 13] = [
     ["202.12.27.33", "2001:dc3::35"],
 ];
 
-const GTLD_SERVERS: [[&str; 2]; 13] = [
+/// The addresses of the servers of `com` and `net`, a to m.
+pub const GTLD_SERVERS: [[&str; 2]; 13] = [
     ["192.5.6.30", "2001:503:a83e::2:30"],
     ["192.33.14.30", "2001:503:231d::2:30"],
     ["192.26.92.30", "2001:503:83eb::30"],

@@ -138,6 +138,14 @@ pub const CATALOGUE: &[&Rule] = &[
     &glue_missing_all::RULE,
     &glue_missing_family_aaaa::RULE,
     &glue_missing_family_a::RULE,
+    &glue_stale_address::RULE,
+    &glue_mismatch::RULE,
+    &glue_differs_from_expected::RULE,
+    &glue_partial_overlap::RULE,
+    &glue_extra_family::RULE,
+    &glue_unrelated_present::RULE,
+    &sibling_glue_missing::RULE,
+    &sibling_glue_mismatch::RULE,
     // The parent's publication.
     &parent_family_divergent::RULE,
 ];

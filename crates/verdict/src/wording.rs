@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Display, net::IpAddr};
 
 use bailiwick_core::{name::Name, record::Ttl};
 
-use crate::picture::Picture;
+use crate::picture::{GlueFact, Picture};
 
 /// What registrars call the form in which glue is entered.
 pub(crate) const CALLED: &str =
@@ -110,6 +110,17 @@ pub(crate) fn change(
         host_object(host),
         list(old),
         list(new)
+    )
+}
+
+/// Puts both sides of a difference beside each other, each with its label.
+pub(crate) fn both_sides(fact: &GlueFact) -> String {
+    format!(
+        "{}: at the registry (glue) {}; in the zone {}{}",
+        fact.host.name,
+        list(fact.published()),
+        list(fact.wanted()),
+        fact.seen_at()
     )
 }
 

@@ -17,11 +17,14 @@
 use bailiwick_core::{
     finding::{Actor, Finding, Severity},
     server::Family,
-    verdict::Model,
 };
 
 use super::glue_missing_family_a::of_family;
-use crate::{picture::Picture, rule::Rule, state::Axes};
+use crate::{
+    picture::Picture,
+    rule::Rule,
+    usable::{self, How, Usable},
+};
 
 /// The rule.
 pub(crate) const RULE: Rule = Rule {
@@ -36,14 +39,15 @@ pub(crate) const RULE: Rule = Rule {
 };
 
 fn find(picture: &Picture) -> Vec<Finding> {
-    let cannot_start = Axes::of(picture)
-        .models
-        .iter()
-        .any(|result| result.model == Model::ParentStrictV6 && result.success_percent == 0);
-    let severity = if cannot_start {
-        Severity::Error
-    } else {
-        RULE.severity
+    let published = picture.published_servers();
+    let over_ipv6 = published
+        .keys()
+        .filter(|address| address.is_ipv6())
+        .map(|address| usable::address(picture, *address, How::Either));
+    // Without any, or with none that works, a resolver that speaks only IPv6 cannot start.
+    let severity = match Usable::any(over_ipv6) {
+        Usable::No => Severity::Error,
+        Usable::Yes | Usable::Unknown => RULE.severity,
     };
     of_family(picture, &RULE, Family::V6, severity)
 }

@@ -2,8 +2,16 @@
 //! `find` is pure; its tests are at the bottom. A new one needs a line here and a line in
 //! [`CATALOGUE`](crate::rule::CATALOGUE).
 
+pub(crate) mod glue_differs_from_expected;
+pub(crate) mod glue_extra_family;
+pub(crate) mod glue_mismatch;
 pub(crate) mod glue_missing_all;
 pub(crate) mod glue_missing_family_a;
 pub(crate) mod glue_missing_family_aaaa;
 pub(crate) mod glue_missing_in_domain;
+pub(crate) mod glue_partial_overlap;
+pub(crate) mod glue_stale_address;
+pub(crate) mod glue_unrelated_present;
 pub(crate) mod parent_family_divergent;
+pub(crate) mod sibling_glue_mismatch;
+pub(crate) mod sibling_glue_missing;

@@ -86,6 +86,12 @@ impl Draft {
         }
     }
 
+    /// Says which name server it was, at more than one address.
+    pub fn server_name(mut self, name: &Name) -> Self {
+        self.0.server = Some(name.clone());
+        self
+    }
+
     /// Says which address is at fault.
     pub fn address(mut self, address: IpAddr) -> Self {
         self.0.address = Some(address);
@@ -143,6 +149,11 @@ pub const CATALOGUE: &[&Rule] = &[
     &glue_differs_from_expected::RULE,
     &glue_partial_overlap::RULE,
     &glue_extra_family::RULE,
+    &glue_dead_address::RULE,
+    &glue_lame_address::RULE,
+    &glue_foreign_zone_content::RULE,
+    &glue_special_use_address::RULE,
+    &glue_duplicate_address::RULE,
     &glue_unrelated_present::RULE,
     &sibling_glue_missing::RULE,
     &sibling_glue_mismatch::RULE,

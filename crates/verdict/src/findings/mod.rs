@@ -2,14 +2,19 @@
 //! `find` is pure; its tests are at the bottom. A new one needs a line here and a line in
 //! [`CATALOGUE`](crate::rule::CATALOGUE).
 
+pub(crate) mod glue_dead_address;
 pub(crate) mod glue_differs_from_expected;
+pub(crate) mod glue_duplicate_address;
 pub(crate) mod glue_extra_family;
+pub(crate) mod glue_foreign_zone_content;
+pub(crate) mod glue_lame_address;
 pub(crate) mod glue_mismatch;
 pub(crate) mod glue_missing_all;
 pub(crate) mod glue_missing_family_a;
 pub(crate) mod glue_missing_family_aaaa;
 pub(crate) mod glue_missing_in_domain;
 pub(crate) mod glue_partial_overlap;
+pub(crate) mod glue_special_use_address;
 pub(crate) mod glue_stale_address;
 pub(crate) mod glue_unrelated_present;
 pub(crate) mod parent_family_divergent;

@@ -40,6 +40,7 @@ use bailiwick_core::{
 
 use crate::evidence::Evidence;
 
+mod addresses;
 mod child;
 mod controls;
 mod dependency;
@@ -49,6 +50,7 @@ mod parent;
 mod resolver;
 mod wanted;
 
+pub use addresses::{Given, HostAddresses};
 pub use child::{Child, ChildView, EdnsBehaviour, Lame, Silent, Standing};
 pub use controls::{Loss, Vantage};
 pub use dependency::is_own_glue_missing;

@@ -156,7 +156,14 @@ pub const CATALOGUE: &[&Rule] = &[
     &glue_duplicate_address::RULE,
     &glue_unrelated_present::RULE,
     &sibling_glue_missing::RULE,
+    &sibling_cycle_unbroken::RULE,
     &sibling_glue_mismatch::RULE,
+    &glue_truncated_without_tc::RULE,
+    &referral_oversize::RULE,
+    &glue_ttl_anomalous::RULE,
+    // The NS set of the delegation.
+    &ns_unresolvable::RULE,
+    &ns_cycle::RULE,
     // The parent's publication.
     &parent_family_divergent::RULE,
 ];

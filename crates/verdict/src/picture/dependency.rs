@@ -15,6 +15,7 @@ use bailiwick_core::{
 };
 
 use super::{Host, Picture, Seen};
+use crate::usable::{self, How, Usable};
 
 impl<'e> Picture<'e> {
     /// Returns the way round the circle that the look-up of a host of the delegation without
@@ -40,6 +41,16 @@ impl<'e> Picture<'e> {
         path.iter()
             .all(|name| name.is_at_or_below(parent))
             .then_some(path)
+    }
+
+    /// Returns whether the delegation leads to a server that has the zone by a name that is not
+    /// among these.
+    #[must_use]
+    pub fn works_without(&self, names: &BTreeSet<&Name>) -> bool {
+        self.delegated_hosts()
+            .filter(|host| !names.contains(&host.name))
+            .flat_map(Host::published)
+            .any(|address| usable::address(self, address, How::Either) == Usable::Yes)
     }
 
     /// Returns the evidence for the end of the look-up of a name: the last questions asked for it.

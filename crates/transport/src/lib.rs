@@ -38,6 +38,7 @@ mod limits;
 mod reply;
 mod socket;
 mod special;
+mod stub;
 mod tcp;
 mod udp;
 mod uplink;
@@ -204,6 +205,16 @@ fn own_addresses() -> Result<BTreeSet<IpAddr>, nix::Error> {
         .collect())
 }
 
+/// Why the kernel let no packet leave.
+fn not_sent(error: &io::Error) -> Withheld {
+    use nix::libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    match error.raw_os_error() {
+        Some(EMFILE | ENFILE | ENOBUFS | ENOMEM) => Withheld::NoSocket,
+        // Whatever else it refuses is about the way: no route, no family, no permission.
+        _ => Withheld::NoRoute,
+    }
+}
+
 /// Leave to send one packet; ends when dropped.
 struct Leave {
     /// Others with the same question, or to the same address over TCP, wait for this.
@@ -218,7 +229,7 @@ impl Shared {
             Ok(address) => match query.via {
                 Via::Udp => udp::exchange(&self, &query, address, &to).await,
                 Via::Tcp => tcp::exchange(&self, &query, address, &to).await,
-                Via::Stub(_) => self.withhold(&query, Withheld::NoSocket, &to).await,
+                Via::Stub(stub) => stub::exchange(&self, &query, stub, address, &to).await,
             },
         }
     }
@@ -237,22 +248,32 @@ impl Shared {
 
     /// Waits for everything that one has to wait for before sending.
     async fn leave(&self, gate: Gate, to: IpAddr) -> Result<Leave, Withheld> {
-        let deadline = self.deadline();
+        let leave = self.turn(gate).await?;
+        self.pace(to).await?;
+        Ok(leave)
+    }
+
+    /// Waits until nobody else does the same, and until there is a place for a socket.
+    async fn turn(&self, gate: Gate) -> Result<Leave, Withheld> {
         let wait = async {
-            let turn = self.uplink.pass(gate).await;
-            let socket = self.uplink.socket().await;
-            // Who will be refused anyway takes no place in the queue.
-            if let Some(refusal) = self.ledger.refusal(self.elapsed(), to) {
-                return Err(refusal);
+            Leave {
+                turn: self.uplink.pass(gate).await,
+                socket: self.uplink.socket().await,
             }
-            let in_time = self.uplink.pace(to, deadline).await;
-            in_time
-                .then_some(Leave { turn, socket })
-                .ok_or(Withheld::Time)
         };
-        tokio::time::timeout_at(deadline, wait)
+        tokio::time::timeout_at(self.deadline(), wait)
             .await
-            .unwrap_or(Err(Withheld::Time))
+            .map_err(|_| Withheld::Time)
+    }
+
+    /// Waits until this machine may send a packet there. Who will be refused anyway takes no
+    /// place in the queue.
+    async fn pace(&self, to: IpAddr) -> Result<(), Withheld> {
+        if let Some(refusal) = self.ledger.refusal(self.elapsed(), to) {
+            return Err(refusal);
+        }
+        let in_time = self.uplink.pace(to, self.deadline()).await;
+        in_time.then_some(()).ok_or(Withheld::Time)
     }
 
     /// Opens a socket with its first packet, and books the packet.
@@ -271,9 +292,7 @@ impl Shared {
                         self.uplink.make_room();
                         tokio::time::sleep(DESCRIPTOR_PAUSE).await;
                     }
-                    Some(nix::libc::ENOBUFS | nix::libc::ENOMEM) => break,
-                    // Whatever else the kernel refuses before a packet leaves is about the way.
-                    _ => return Err(Withheld::NoRoute),
+                    _ => return Err(not_sent(&error)),
                 },
             }
         }

@@ -47,6 +47,18 @@ impl Asked {
         }
     }
 
+    /// Reads a question that somebody else wrote.
+    pub(crate) fn of(octets: &[u8], question: &Question) -> Option<Self> {
+        let id = u16::from_be_bytes(*octets.first_chunk()?);
+        let end = dns::HEADER + question.name.wire_length() + 4;
+        (end <= octets.len()).then(|| Self {
+            number: 0,
+            octets: octets.to_vec(),
+            id,
+            end,
+        })
+    }
+
     /// Tells how a message relates to this question.
     pub(crate) fn kinship(&self, octets: &[u8]) -> Kinship {
         let Some(envelope) = dns::peek(octets) else {

@@ -11,7 +11,6 @@ use bailiwick_core::{
     query::{MAX_QUESTIONS, Query},
 };
 use tokio::{
-    net::TcpStream,
     sync::mpsc,
     time::{Instant, timeout_at},
 };
@@ -19,6 +18,7 @@ use tokio::{
 use crate::{
     Shared,
     reply::{self, Asked, Ending, Kinship},
+    socket::{Connection, Service},
     special::PublicAddr,
     udp::rejection,
     uplink::Gate,
@@ -62,7 +62,10 @@ pub(crate) async fn exchange(
     if talk.waiting.is_empty() {
         return;
     }
-    match shared.open(ip, || shared.ends.tcp(address)).await {
+    match shared
+        .open(ip, || shared.ends.tcp(address, Service::Plain))
+        .await
+    {
         Err(withheld) => talk.end(Outcome::Withheld(withheld)).await,
         Ok(stream) => {
             let outcome = talk.hold(stream).await;
@@ -84,7 +87,7 @@ struct Talk<'a> {
 
 impl Talk<'_> {
     /// Connects, asks and listens. Returns what comes of the questions that stay without answer.
-    async fn hold(&mut self, stream: TcpStream) -> Outcome {
+    async fn hold(&mut self, stream: Connection) -> Outcome {
         let limits = &self.shared.limits;
         // Limit B10, or sooner where whoever asks is not that patient.
         let patience = (self.sent + self.query.patience).min(self.shared.deadline());
@@ -105,7 +108,7 @@ impl Talk<'_> {
     }
 
     /// Writes all questions, each behind its length (RFC 1035, section 4.2.2).
-    async fn ask(&self, stream: &TcpStream) -> std::io::Result<()> {
+    async fn ask(&self, stream: &Connection) -> std::io::Result<()> {
         let mut octets = Vec::new();
         for asked in &self.waiting {
             let length = u16::try_from(asked.octets.len()).unwrap_or(u16::MAX);
@@ -125,7 +128,7 @@ impl Talk<'_> {
     }
 
     /// Takes answers until there is one for each question.
-    async fn listen(&mut self, stream: &TcpStream, whole: Instant) -> Outcome {
+    async fn listen(&mut self, stream: &Connection, whole: Instant) -> Outcome {
         let mut pending = Vec::new();
         let mut first = Instant::now() + self.shared.limits.tcp_first;
         loop {
@@ -265,7 +268,7 @@ impl Talk<'_> {
 }
 
 /// Waits until the connection is open, or is not to be.
-async fn opened(stream: &TcpStream) -> Result<(), Outcome> {
+pub(crate) async fn opened(stream: &Connection) -> Result<(), Outcome> {
     let refused = |error: &std::io::Error| rejection(error).unwrap_or(Outcome::Silence);
     stream.writable().await.map_err(|error| refused(&error))?;
     match stream.take_error() {
@@ -275,7 +278,7 @@ async fn opened(stream: &TcpStream) -> Result<(), Outcome> {
 }
 
 /// Receives what is there and returns how much that was; 0 is the end.
-async fn receive(stream: &TcpStream, pending: &mut Vec<u8>) -> std::io::Result<usize> {
+async fn receive(stream: &Connection, pending: &mut Vec<u8>) -> std::io::Result<usize> {
     loop {
         stream.readable().await?;
         let received: std::io::Result<usize> = reply::with_buffer(|buffer| {

@@ -11,11 +11,12 @@ use bailiwick_core::{
     observation::{Observation, Outcome, Rejection, Unreadable, Withheld},
     query::Query,
 };
-use tokio::{net::UdpSocket, sync::mpsc, time::Instant};
+use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     Leave, Shared,
     reply::{self, Asked, Ending, Kinship},
+    socket::{Datagrams, heard, receive},
     special::PublicAddr,
     uplink::Gate,
 };
@@ -72,7 +73,7 @@ async fn send(
     address: PublicAddr,
     gate: Gate,
     asked: &Asked,
-) -> Result<(Leave, UdpSocket, Instant), Withheld> {
+) -> Result<(Leave, Datagrams, Instant), Withheld> {
     let to = address.address();
     let leave = shared.leave(gate, to).await?;
     shared.ledger.ask(to, query.via, &query.questions[0])?;
@@ -87,7 +88,7 @@ struct Listener<'a> {
     shared: &'a Shared,
     query: &'a Query,
     asked: Asked,
-    socket: UdpSocket,
+    socket: Datagrams,
     sent: Instant,
     junk: u32,
 }
@@ -102,7 +103,7 @@ impl Listener<'_> {
         loop {
             tokio::select! {
                 biased;
-                ready = self.socket.readable() => {
+                ready = heard(&self.socket) => {
                     if ready.is_err() {
                         break;
                     }
@@ -142,7 +143,7 @@ impl Listener<'_> {
         tokio::pin!(ended);
         loop {
             tokio::select! {
-                ready = self.socket.readable() => ready.ok()?,
+                ready = heard(&self.socket) => ready.ok()?,
                 () = &mut ended => return None,
             }
             if let ControlFlow::Break(mut observation) = self.receive()
@@ -157,9 +158,13 @@ impl Listener<'_> {
     /// Receives one datagram, if there is one. Breaks with an answer; continues with what is
     /// the outcome only if no answer comes.
     fn receive(&mut self) -> ControlFlow<Observation, Option<Observation>> {
-        reply::with_buffer(|buffer| match self.socket.try_recv(buffer) {
+        reply::with_buffer(|buffer| match receive(&self.socket, buffer) {
             Ok(length) => self.read(&buffer[..length]),
-            Err(error) => ControlFlow::Continue(rejection(&error).map(|r| self.observe(r))),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ControlFlow::Continue(None),
+            Err(error) => {
+                let outcome = rejection(&error).unwrap_or(Outcome::Rejected(Rejection::Host));
+                ControlFlow::Continue(Some(self.observe(outcome)))
+            }
         })
     }
 

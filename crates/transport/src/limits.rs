@@ -214,3 +214,207 @@ fn prefix(address: IpAddr) -> IpAddr {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bailiwick_core::record::RecordType;
+
+    use super::*;
+
+    const NOW: Duration = Duration::ZERO;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn question(text: &str) -> Question {
+        Question::new(text.parse().unwrap(), RecordType::NS)
+    }
+
+    fn sent(ledger: &Ledger, to: &str) -> Result<(), Withheld> {
+        let sent = ledger.send(NOW, address(to), || Ok(()))?;
+        sent.map_err(|_| unreachable!("this closure sends"))
+    }
+
+    #[test]
+    fn a_check_has_so_many_packets() {
+        let limits = Limits {
+            packets: 5,
+            ..Limits::FULL_ROUND
+        };
+        let ledger = Ledger::new(limits);
+        let results = (0..7).map(|host| sent(&ledger, &format!("192.0.2.{host}")));
+        let refused = results.filter(|r| *r == Err(Withheld::Packets)).count();
+        assert_eq!((ledger.packets(), refused), (5, 2));
+    }
+
+    #[test]
+    fn an_address_has_its_share() {
+        let ledger = Ledger::new(Limits::FULL_ROUND);
+        let results: Vec<_> = (0..14).map(|_| sent(&ledger, "192.0.2.1")).collect();
+        assert_eq!(
+            results[11..],
+            [
+                Ok(()),
+                Err(Withheld::PacketsToAddress),
+                Err(Withheld::PacketsToAddress)
+            ]
+        );
+        assert_eq!(
+            sent(&ledger, "192.0.2.2"),
+            Ok(()),
+            "another address has its own share"
+        );
+        assert_eq!(ledger.packets(), 13);
+    }
+
+    #[test]
+    fn a_question_is_asked_so_often_of_one_address_by_one_way() {
+        let ledger = Ledger::new(Limits::FULL_ROUND);
+        let ask = |to, via, name| ledger.ask(address(to), via, &question(name));
+        for _ in 0..3 {
+            assert_eq!(ask("192.0.2.1", Via::Udp, "example."), Ok(()));
+        }
+        let cases = [
+            (
+                "192.0.2.1",
+                Via::Udp,
+                "example.",
+                Err(Withheld::SameQuestion),
+                "the fourth time",
+            ),
+            (
+                "192.0.2.1",
+                Via::Udp,
+                "EXAMPLE",
+                Err(Withheld::SameQuestion),
+                "however it is written",
+            ),
+            ("192.0.2.1", Via::Tcp, "example.", Ok(()), "another way"),
+            ("192.0.2.2", Via::Udp, "example.", Ok(()), "another address"),
+            (
+                "192.0.2.1",
+                Via::Udp,
+                "www.example.",
+                Ok(()),
+                "another question",
+            ),
+        ];
+        for (to, via, name, expected, why) in cases {
+            assert_eq!(ask(to, via, name), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn what_did_not_leave_the_machine_is_not_booked() {
+        let ledger = Ledger::new(Limits::FULL_ROUND);
+        for _ in 0..20 {
+            let unsent = ledger.send(NOW, address("192.0.2.1"), || {
+                Err::<(), _>(io::ErrorKind::NetworkUnreachable.into())
+            });
+            assert!(unsent.is_ok_and(|sent| sent.is_err()));
+        }
+        assert_eq!((ledger.packets(), sent(&ledger, "192.0.2.1")), (0, Ok(())));
+    }
+
+    #[test]
+    fn time_and_octets_end_a_check() {
+        let ledger = Ledger::new(Limits::FULL_ROUND);
+        let to = address("192.0.2.1");
+        let end = Limits::FULL_ROUND.wall_time;
+        assert_eq!(ledger.refusal(end - Duration::from_nanos(1), to), None);
+        assert_eq!(ledger.refusal(end, to), Some(Withheld::Time));
+        ledger.receive(Limits::FULL_ROUND.octets - 1);
+        assert_eq!(ledger.refusal(NOW, to), None);
+        ledger.receive(1);
+        assert_eq!(ledger.refusal(NOW, to), Some(Withheld::Octets));
+        let mut called = false;
+        let refused = ledger.send(NOW, to, || {
+            called = true;
+            Ok(())
+        });
+        assert!(
+            matches!(refused, Err(Withheld::Octets)) && !called,
+            "nothing is sent"
+        );
+    }
+
+    /// Reserves again and again, and returns when each packet may go.
+    fn reserve(pace: &mut Pace, packets: u32, to: impl Fn(u32) -> IpAddr) -> Vec<Duration> {
+        (0..packets)
+            .map(|packet| pace.reserve(NOW, to(packet), Duration::MAX).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn bursts_go_at_once_and_then_packets_are_delayed() {
+        let other_prefix = |n: u32| IpAddr::from([10, (n >> 8) as u8, n as u8, 1]);
+        let same_prefix = |n: u32| IpAddr::from([192, 0, 2, n as u8]);
+        let same_address = |_| address("192.0.2.1");
+        let same_48 = |n: u32| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, n as u16, 0, 0, 0, 1));
+        type Case<'a> = (&'a dyn Fn(u32) -> IpAddr, usize, u64, &'a str);
+        let cases: [Case<'_>; 4] = [
+            (&other_prefix, 320, 20, "50 a second in all"),
+            (&same_address, 12, 200, "5 a second to one address"),
+            (&same_prefix, 96, 100, "10 a second to a /24"),
+            (&same_48, 96, 100, "10 a second to a /48"),
+        ];
+        for (to, burst, every, why) in cases {
+            let times = reserve(&mut Pace::default(), 400, to);
+            assert!(
+                times[..burst].iter().all(|&at| at == NOW),
+                "{why}: a burst of {burst}"
+            );
+            let expected = (1..).map(|n| Duration::from_millis(every * n));
+            assert!(
+                times[burst..]
+                    .iter()
+                    .copied()
+                    .eq(expected.take(400 - burst)),
+                "{why}"
+            );
+        }
+    }
+
+    #[test]
+    fn silence_fills_the_buckets_again() {
+        let mut pace = Pace::default();
+        let to = address("192.0.2.1");
+        reserve(&mut pace, 12, |_| to);
+        let later = Duration::from_secs(1);
+        let at: Vec<_> = (0..6)
+            .map(|_| pace.reserve(later, to, Duration::MAX).unwrap() - later)
+            .collect();
+        let wait = Duration::from_millis(200);
+        assert_eq!(at, [NOW, NOW, NOW, NOW, NOW, wait], "five in a second");
+        let much_later = Duration::from_secs(60);
+        let full = (0..12).all(|_| pace.reserve(much_later, to, Duration::MAX) == Some(much_later));
+        assert!(full, "but never more than the burst");
+        assert!(pace.reserve(much_later, to, Duration::MAX).unwrap() > much_later);
+    }
+
+    #[test]
+    fn who_would_come_too_late_takes_no_place() {
+        let mut pace = Pace::default();
+        let to = address("192.0.2.1");
+        reserve(&mut pace, 12, |_| to);
+        for _ in 0..100 {
+            assert_eq!(pace.reserve(NOW, to, Duration::from_millis(199)), None);
+        }
+        let next = pace.reserve(NOW, to, Duration::from_millis(200));
+        assert_eq!(next, Some(Duration::from_millis(200)));
+    }
+
+    #[test]
+    fn full_buckets_are_forgotten() {
+        let mut pace = Pace::default();
+        let hosts = u32::try_from(BUCKETS).unwrap() * 4;
+        for n in 0..hosts {
+            // A packet a second: every bucket is full again before the next.
+            let now = Duration::from_secs(n.into());
+            let to = IpAddr::from((n << 8).to_be_bytes());
+            assert_eq!(pace.reserve(now, to, Duration::MAX), Some(now));
+        }
+        assert!(pace.addresses.len() <= BUCKETS && pace.prefixes.len() <= BUCKETS);
+    }
+}

@@ -63,27 +63,22 @@ pub(crate) async fn exchange(
     }
     let began = Instant::now();
     let lookup = Arc::new(Lookup::new(shared, address, question.clone()));
-    let observation = match request(query) {
-        Ok(request) => {
-            let sockets = Sockets::new(&lookup);
-            let patience = (began + query.patience).min(shared.deadline());
-            let answer = timeout_at(patience, look_up(&sockets, stub, request)).await;
-            sockets.close();
-            let answer = answer.unwrap_or(Err(NetError::Timeout));
-            conclude(&lookup, query, answer, began)
-        }
-        Err(outcome) => Observation::of(query, 0, shared.elapsed(), outcome),
-    };
+    let sockets = Sockets::new(&lookup);
+    let patience = (began + query.patience).min(shared.deadline());
+    let answer = timeout_at(patience, look_up(&sockets, stub, request(query))).await;
+    sockets.close();
+    let answer = answer.unwrap_or(Err(NetError::Timeout));
+    let observation = conclude(&lookup, query, answer, began);
     drop(leave);
     let _ = to.send(observation).await;
 }
 
 /// Writes the question as we would, and lets the resolver send it.
-fn request(query: &Query) -> Result<DnsRequest, Outcome> {
+fn request(query: &Query) -> DnsRequest {
     let octets = dns::encode_query(&query.questions[0], &query.options, rand::random(), 0);
     let message = hickory_proto::op::Message::from_vec(&octets)
-        .map_err(|error| Outcome::Unreadable(Unreadable::Malformed(error.to_string())))?;
-    Ok(DnsRequest::new(message, DnsRequestOptions::default()))
+        .expect("the codec reads what we write; tests of the wire say so");
+    DnsRequest::new(message, DnsRequestOptions::default())
 }
 
 /// Asks; a truncated answer is asked for again over TCP, as every stub does (RFC 7766, section 5).

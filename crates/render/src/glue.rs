@@ -107,7 +107,9 @@ fn headline(sheet: &mut Sheet, published: &Published<'_>, versions: usize) {
     let addresses: BTreeSet<IpAddr> = answered.clone().map(|row| row.server.address).collect();
     let none = answered.clone().all(|row| row.class == Class::None);
     let Some(parent) = published.parent else {
-        let line = format!("The servers of the zone above {zone} could not be found");
+        let line = format!(
+            "The servers of the zone above {zone} could not be found: is this machine online?"
+        );
         sheet.paragraph("", 0, &line, Paint::Bad);
         return;
     };

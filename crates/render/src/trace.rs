@@ -6,7 +6,7 @@ use bailiwick_core::{
     delegation::Delegation,
     message::{Message, Rcode},
     name::Name,
-    observation::{Observation, Outcome},
+    observation::{Observation, Outcome, Withheld},
     query::Purpose,
     report::Cut,
     trace::Trace,
@@ -105,20 +105,28 @@ fn asked<'a>(sheet: &mut Sheet, steps: impl Iterator<Item = &'a Observation>) {
         Column::right("RTT", 8),
         Column::left("note", 80),
     ];
-    let rows: Vec<Vec<Cell>> = steps
-        .map(|step| {
-            let (text, paint) = said(step);
-            vec![
-                Cell::new(step.server.address.to_string()),
-                Cell::new(step.server.name.to_string()),
-                Cell::new(step.via.to_string()),
-                Cell::new(round_trip(step.elapsed)),
-                Cell::painted(text, paint),
-            ]
-        })
-        .collect();
+    let mut rows = Vec::new();
+    let mut withheld: BTreeMap<Withheld, usize> = BTreeMap::new();
+    for step in steps {
+        if let Outcome::Withheld(why) = step.outcome {
+            *withheld.entry(why).or_default() += 1;
+            continue;
+        }
+        let (text, paint) = said(step);
+        rows.push(vec![
+            Cell::new(step.server.address.to_string()),
+            Cell::new(step.server.name.to_string()),
+            Cell::new(step.via.to_string()),
+            Cell::new(round_trip(step.elapsed)),
+            Cell::painted(text, paint),
+        ]);
+    }
     if !rows.is_empty() {
         sheet.table(2, &columns, &rows);
+    }
+    for (why, number) in withheld {
+        let line = format!("{} {why}", count(number, "question"));
+        sheet.paragraph("  ", 4, &line, Paint::Dim);
     }
 }
 

@@ -100,6 +100,9 @@ pub(crate) fn nsid(octets: &[u8]) -> String {
 /// Returns why a walk ended before its goal.
 pub(crate) fn lost(lost: &Lost) -> String {
     match lost {
+        Lost::NoUsableAnswer { zone } if zone.is_root() => {
+            "no root server gave a usable answer: is this machine online?".to_owned()
+        }
         Lost::NoUsableAnswer { zone } => format!("no server of {zone} gave a usable answer"),
         Lost::NoAddress { zone } => {
             format!("no server of {zone} has an address that can be found without {zone} itself")

@@ -7,7 +7,10 @@
 
 use std::collections::BTreeSet;
 
-use bailiwick_core::verdict::{Class, Intent, ParentRow, Scope, Verdict};
+use bailiwick_core::{
+    vantage::Fitness,
+    verdict::{Class, Intent, ParentRow, Scope, VantageRow, Verdict},
+};
 
 use crate::{
     Page,
@@ -97,12 +100,12 @@ fn label_cell(label: &str) -> (usize, Cell) {
 }
 
 fn seen_from(verdict: &Verdict) -> String {
-    match verdict.scope {
-        Scope::Local => format!("seen from {}", count(verdict.vantages.len(), "network")),
-        Scope::Fleet => format!(
-            "seen from {}",
-            count(verdict.vantages.len(), "vantage point")
-        ),
+    let online = |row: &&VantageRow| row.fitness != Fitness::Offline;
+    let places = verdict.vantages.iter().filter(online).count();
+    match (places, verdict.scope) {
+        (0, _) => "nothing was seen from here".to_owned(),
+        (_, Scope::Local) => format!("seen from {}", count(places, "network")),
+        (_, Scope::Fleet) => format!("seen from {}", count(places, "vantage point")),
     }
 }
 

@@ -15,6 +15,9 @@ pub(super) fn resolvers(sheet: &mut Sheet, verdict: &Verdict) {
     sheet.heading("RESOLVERS", "what users of public resolvers get");
     let rows: Vec<Vec<Cell>> = verdict.resolvers.iter().map(resolver_cells).collect();
     sheet.table(2, &RESOLVER_COLUMNS, &rows);
+    if verdict.resolvers.iter().all(|row| row.fresh.is_none()) {
+        return;
+    }
     sheet.paragraph(
         "  ",
         2,

@@ -1166,8 +1166,9 @@ impl Goal {
         let labels = self.name.label_count();
         let zone = self.path.last().map_or(0, |cut| cut.zone.label_count());
         let all_shown = match self.step {
-            Step::Shorter => self.next_labels() >= labels,
-            Step::Whole | Step::AfterDenial => self.shown >= labels,
+            Step::Shorter if self.minimised < MINIMISED => self.next_labels() >= labels,
+            // Names are shortened no more: cuts between are learned from the whole name.
+            Step::Shorter | Step::Whole | Step::AfterDenial => self.shown >= labels,
         };
         matches!(self.target, Target::ParentOf(_)) && (zone + 1 >= labels || all_shown)
     }

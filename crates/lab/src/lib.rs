@@ -14,6 +14,7 @@
 pub mod authority;
 pub mod chance;
 pub mod defaults;
+pub mod demo;
 mod draft;
 pub mod loopback;
 pub mod resolver;

@@ -213,7 +213,7 @@ impl World {
             Class::In => {
                 let zones: Vec<&Zone> = zones.iter().map(|served| &served.zone).collect();
                 match &effects.referral {
-                    Some(referral) => self.referral(referral, &zones, asked.question),
+                    Some(referral) => self.referral(referral, &zones, asked),
                     None => authority::answer(
                         &zones,
                         asked.question,
@@ -232,7 +232,8 @@ impl World {
         message
     }
 
-    fn referral(&self, referral: &Referral, zones: &[&Zone], question: &Question) -> Message {
+    fn referral(&self, referral: &Referral, zones: &[&Zone], asked: &Asked<'_>) -> Message {
+        let question = asked.question;
         let ns = |zone: &Name, host: &Name| Record {
             name: zone.clone(),
             ttl: crate::zone::PARENT_TTL,
@@ -256,9 +257,34 @@ impl World {
                     message.authority.extend_from_slice(set);
                 }
             }
+            Referral::Endless(above) => {
+                let (depth, next) = self.next_address(asked.address);
+                let zone = question.name.ancestor(above.label_count() + depth);
+                let zone = zone.unwrap_or_else(|| question.name.clone());
+                let host = zone.child(b"ns").unwrap_or_else(|_| zone.clone());
+                message.authority.push(ns(&zone, &host));
+                message.additional.push(Record {
+                    name: host,
+                    ttl: crate::zone::PARENT_TTL,
+                    data: next.into(),
+                });
+            }
             Referral::Aside(zone, host) => message.authority.push(ns(zone, host)),
         }
         message
+    }
+
+    /// Returns which of its host's addresses this is, from 1, and the one after it.
+    fn next_address(&self, address: IpAddr) -> (usize, IpAddr) {
+        let addresses = self
+            .hosts_at(address)
+            .next()
+            .map_or(&[][..], |host| &host.addresses);
+        let at = addresses.iter().position(|known| *known == address);
+        let next = at
+            .and_then(|at| addresses.get(at + 1))
+            .or(addresses.first());
+        (at.unwrap_or(0) + 1, next.copied().unwrap_or(address))
     }
 }
 
@@ -318,6 +344,7 @@ enum Referral {
     Up,
     ToSelf,
     Aside(Name, Name),
+    Endless(Name),
 }
 
 /// Everything that happens to one question.
@@ -369,6 +396,9 @@ impl Effects {
             Behaviour::SelfReferral => self.referral = Some(Referral::ToSelf),
             Behaviour::SidewaysReferral(zone, host) => {
                 self.referral = Some(Referral::Aside(zone.clone(), host.clone()));
+            }
+            Behaviour::EndlessReferral(above) => {
+                self.referral = Some(Referral::Endless(above.clone()));
             }
             Behaviour::NoAa => self.habits.no_aa = true,
             Behaviour::AaOnReferral => self.habits.aa_on_referral = true,

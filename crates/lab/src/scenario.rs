@@ -43,7 +43,7 @@
 //! **Rules**, a line each, at servers, resolvers and vantage points; what they do is told at
 //! [`Behaviour`]: `silent`, `port-closed`, `unreachable`, `no-route`, `refused`, `servfail`,
 //! `formerr`, `notimp`, `notauth`, `nxdomain` (these with `ede N`), `empty`, `upward-referral`,
-//! `self-referral`, `sideways-referral ZONE HOST`, `no-aa`, `aa-on-referral`, `drops-edns`,
+//! `self-referral`, `sideways-referral ZONE HOST`, `endless-referral NAME`, `no-aa`, `aa-on-referral`, `drops-edns`,
 //! `formerr-on-edns`, `ignores-edns`, `truncates N`, `drops-glue N`, `late 300ms`, `rtt 80ms`,
 //! `loss 30%`, `junk N`, `malformed`, `closes`, `stalls`, `drips`, `wrong-case`,
 //! `promotes-glue`, `denies-empty-non-terminals`, `rewrites-nxdomain ADDRESS`,
@@ -545,6 +545,7 @@ fn behaviour(words: &mut Words<'_>) -> Result<Behaviour, Problem> {
         "sideways-referral" => {
             Behaviour::SidewaysReferral(words.name("zone")?, words.name("host")?)
         }
+        "endless-referral" => Behaviour::EndlessReferral(words.name("name")?),
         "no-aa" => Behaviour::NoAa,
         "aa-on-referral" => Behaviour::AaOnReferral,
         "drops-edns" => Behaviour::DropsEdns,

@@ -120,6 +120,9 @@ pub enum Behaviour {
     SelfReferral,
     /// Refers to a zone beside the one asked, at a host.
     SidewaysReferral(Name, Name),
+    /// At its n-th address refers below this name to the zone n labels deeper, at its next
+    /// address: delegations without end.
+    EndlessReferral(Name),
     /// Never sets AA.
     NoAa,
     /// Sets AA on referrals.

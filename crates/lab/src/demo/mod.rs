@@ -1,0 +1,292 @@
+//! What `bailiwick demo` shows: a glue change, seen by real checks over real sockets.
+//!
+//! The world is that of `story.txt`. Acts replace it by the next one: first the registry has the
+//! old address, then one of its servers the new one, then the next, instance by instance. Two
+//! vantage points check the zone about once a second, and what they see together is judged as
+//! always. Nothing leaves the loopback.
+//!
+//! [`serve`] only runs the world of `internet.txt`, to try commands on it.
+
+use std::{
+    io::{self, Write},
+    net::IpAddr,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bailiwick_core::{
+    check::Check,
+    report::{Report, RoundId},
+    vantage::{VantageId, VantagePoint},
+    verdict::Verdict,
+};
+use bailiwick_probe::{Ended, Session};
+use bailiwick_transport::{Network, SettingsError, drive};
+use bailiwick_verdict::{Evidence, Policy, judge};
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    loopback::{Loopback, LoopbackError},
+    scenario::{Scenario, ScenarioError},
+    world::Vantage,
+};
+
+mod screen;
+mod serve;
+
+pub use serve::{Serving, serve};
+
+use screen::Screen;
+
+/// How the demo is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Whether the output is a terminal on which lines can be replaced.
+    pub in_place: bool,
+    /// Whether to use colours.
+    pub color: bool,
+    /// The most columns of a line.
+    pub width: usize,
+    /// How long an act takes. There are four of them.
+    pub act: Duration,
+    /// How long from one check to the next.
+    pub interval: Duration,
+}
+
+impl Default for Settings {
+    /// Plain lines, half a minute.
+    fn default() -> Self {
+        Self {
+            in_place: false,
+            color: false,
+            width: 80,
+            act: Duration::from_secs(7),
+            interval: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Why the demo cannot be played.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The servers cannot be started.
+    #[error(transparent)]
+    Loopback(#[from] LoopbackError),
+    /// The world cannot be read.
+    #[error("the world of the demo is broken at {0}")]
+    Scenario(#[from] ScenarioError),
+    /// The transport refuses its settings.
+    #[error(transparent)]
+    Transport(#[from] SettingsError),
+    /// The output cannot be written.
+    #[error("cannot write")]
+    Output(#[from] io::Error),
+}
+
+const STORY: &str = include_str!("story.txt");
+const OLD: &str = "127.53.0.21";
+const NEW: &str = "127.53.0.31";
+
+/// What the registry has done so far, and what is told about it.
+struct Act {
+    /// Which of the registry's three instances publish the new address.
+    published: [bool; 3],
+    told: &'static str,
+}
+
+const ACTS: [Act; 4] = [
+    Act {
+        published: [false, false, false],
+        told: "ns1.example.test. moves from 127.53.0.21 to 127.53.0.31. The zone says so already; \
+               the new address was handed in at the registrar a moment ago.",
+    },
+    Act {
+        published: [true, false, false],
+        told: "The registry publishes: a.gtld.test. has the new glue.",
+    },
+    Act {
+        published: [true, true, false],
+        told: "b.gtld.test. follows in Europe. Its American instance, at the same address, does not yet.",
+    },
+    Act {
+        published: [true, true, true],
+        told: "The American instance has it, too.",
+    },
+];
+
+const ENDED: &str = "\
+What you saw: real checks over UDP and TCP, every second from two vantage points, of a change that \
+reached the servers of the parent zone one by one. No single server and no single vantage point \
+could have told: dig asks one server, and a stale anycast instance answers its own region only. \
+The verdict counts what each instance publishes, and is CONSISTENT only when all agree with what \
+was expected.";
+const NEXT: &str = "\
+Next: `bailiwick demo --serve` runs such an internet to try commands on; `bailiwick check ZONE` \
+checks a zone of yours; `bailiwick explain glue-differs-from-expected` tells what a finding means.";
+
+/// Plays the demo. Takes about four acts' time, and needs a tokio runtime with I/O and time.
+///
+/// # Errors
+///
+/// Returns [`DemoError`] if the servers cannot be started or the output cannot be written.
+pub async fn demo(settings: &Settings, out: &mut (dyn Write + Send)) -> Result<(), DemoError> {
+    let began = unix_time();
+    let mut screen = Screen::new(settings, out);
+    let first = scenario(&ACTS[0], began)?;
+    let servers = Loopback::start(first.world, None).await?;
+    screen.tell(&format!(
+        "A simulated internet is running on 127.53.0.0/24, port {}.",
+        servers.port()
+    ))?;
+    let start = Instant::now();
+    let mut number = 0;
+    for act in &ACTS {
+        screen.tell(act.told)?;
+        let scene = scenario(act, began)?;
+        servers.replace(scene.world.clone());
+        let end = Instant::now() + settings.act;
+        loop {
+            let next = Instant::now() + settings.interval;
+            number += 1;
+            let reports = look(&scene, servers.port(), number).await?;
+            if let Some(verdict) = verdict(reports) {
+                screen.show(start.elapsed(), &verdict)?;
+            }
+            if next >= end {
+                sleep_until(end).await;
+                break;
+            }
+            sleep_until(next).await;
+        }
+    }
+    servers.stop().await;
+    screen.tell(ENDED)?;
+    screen.tell(NEXT)?;
+    Ok(())
+}
+
+/// Returns the world of an act. Serials are times, as with large registries: an instance that has
+/// published carries the moment of its act, one that has not is half an hour behind.
+fn scenario(act: &Act, began: u64) -> Result<Scenario, ScenarioError> {
+    let mut text = STORY.to_owned();
+    for (instance, published) in ["A", "B", "C"].into_iter().zip(act.published) {
+        let (address, serial) = if published {
+            (NEW, began)
+        } else {
+            (OLD, began.saturating_sub(1_800))
+        };
+        text = text
+            .replace(&format!("ADDRESS-{instance}"), address)
+            .replace(&format!("SERIAL-{instance}"), &format!("serial {serial}"));
+    }
+    Scenario::parse(&text)
+}
+
+fn unix_time() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+/// Checks the zone from all vantage points at once.
+async fn look(scene: &Scenario, port: u16, number: u64) -> Result<Vec<Report>, DemoError> {
+    let [europe, america] = [0, 1].map(|at| scene.world.vantages.get(at));
+    let (europe, america) = tokio::join!(
+        check_from(scene, europe, port, number),
+        check_from(scene, america, port, number)
+    );
+    Ok(vec![europe?, america?])
+}
+
+async fn check_from(
+    scene: &Scenario,
+    vantage: Option<&Vantage>,
+    port: u16,
+    number: u64,
+) -> Result<Report, DemoError> {
+    let (name, bind): (String, Vec<IpAddr>) = vantage.map_or_else(
+        || ("local".to_owned(), Vec::new()),
+        |vantage| (vantage.name.clone(), vantage.addresses.clone()),
+    );
+    let network = Network::new(bailiwick_transport::Settings {
+        limits: scene.limits,
+        allow_special_use: true,
+        port,
+        bind,
+        blackholes: Vec::new(),
+    })?;
+    let check = Check {
+        nonce: number,
+        // Beside a loopback there is no hole: whatever is asked elsewhere would leave it.
+        blackholes: Vec::new(),
+        ..scene.check.clone()
+    };
+    let mut session = Session::new(check, scene.limits);
+    let driven = drive(&mut session, &network, |_| {}).await;
+    Ok(session.finish(Ended {
+        vantage: VantagePoint {
+            id: VantageId(name),
+            families: scene.check.families.clone(),
+        },
+        round: RoundId(number),
+        started: driven.started,
+        elapsed: driven.elapsed,
+        packets: driven.packets,
+    }))
+}
+
+/// Judges what the vantage points saw together; `None` if nobody looked.
+fn verdict(reports: Vec<Report>) -> Option<Verdict> {
+    let evidence = reports
+        .into_iter()
+        .map(Evidence::of)
+        .reduce(Evidence::join)?;
+    Some(judge(&evidence, &Policy::default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn played(settings: &Settings) -> String {
+        let mut out = Vec::new();
+        demo(settings, &mut out).await.unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_change_goes_from_instance_to_instance() {
+        let shown = played(&Settings {
+            act: Duration::from_millis(10),
+            interval: Duration::from_millis(10),
+            ..Settings::default()
+        })
+        .await;
+        let at = |text: &str| {
+            shown
+                .find(text)
+                .unwrap_or_else(|| panic!("{text} is missing in:\n{shown}"))
+        };
+        let story = [
+            at("NOT_PUBLISHED 0/"),
+            at("PUBLISHING 1/"),
+            at("PUBLISHING 2/"),
+            at("CONSISTENT 3/3"),
+            at("What you saw"),
+        ];
+        assert!(story.is_sorted(), "{shown}");
+        assert!(!shown.contains('\x1b'), "plain where it is no terminal");
+    }
+
+    #[tokio::test]
+    async fn a_terminal_shows_the_table_in_place() {
+        let shown = played(&Settings {
+            in_place: true,
+            color: true,
+            act: Duration::from_millis(300),
+            interval: Duration::from_millis(10),
+            ..Settings::default()
+        })
+        .await;
+        assert!(shown.contains("\x1b[6F\x1b[J"), "{shown}");
+    }
+}

@@ -162,8 +162,17 @@ pub const CATALOGUE: &[&Rule] = &[
     &referral_oversize::RULE,
     &glue_ttl_anomalous::RULE,
     // The NS set of the delegation.
+    &ns_parent_only::RULE,
+    &ns_child_only::RULE,
+    &ns_sets_disjoint::RULE,
+    &ns_is_alias::RULE,
     &ns_unresolvable::RULE,
+    &ns_below_minimum::RULE,
+    &delegation_missing::RULE,
     &ns_cycle::RULE,
+    &bad_referral::RULE,
+    &delegation_too_deep::RULE,
+    &ns_set_truncated::RULE,
     // The parent's publication.
     &parent_family_divergent::RULE,
 ];

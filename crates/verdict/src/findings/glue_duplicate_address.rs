@@ -5,7 +5,7 @@
 //! so that it survives the loss of one; two names for one machine satisfy a form and nothing
 //! else. Some registries refuse such a delegation.
 //!
-//! If all the names of the delegation share one single address, `ns-below-minimum` says so.
+//! If that leaves a single address for the whole zone, `ns-below-minimum` says so, too.
 //!
 //! Add a second server at another place, with an address of its own.
 
@@ -34,9 +34,6 @@ pub(crate) const RULE: Rule = Rule {
 };
 
 fn find(picture: &Picture) -> Vec<Finding> {
-    if picture.published_servers().len() < 2 {
-        return Vec::new();
-    }
     let mut names: BTreeMap<BTreeSet<IpAddr>, Vec<&Name>> = BTreeMap::new();
     for host in picture.delegated_hosts() {
         names.entry(host.published()).or_default().push(&host.name);
@@ -102,9 +99,9 @@ mod tests {
                 "three names",
             ),
             (
-                "ns1.example.com. 192.0.2.1; ns2.example.com. 192.0.2.1",
+                "ns1.example.com. 192.0.2.1; ns2.example.com.",
                 &[],
-                "a single address in all is ns-below-minimum",
+                "one has no address: glue-missing-in-domain",
             ),
         ];
         for (zone, expected, why) in cases {

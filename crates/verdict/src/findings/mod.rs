@@ -2,6 +2,9 @@
 //! `find` is pure; its tests are at the bottom. A new one needs a line here and a line in
 //! [`CATALOGUE`](crate::rule::CATALOGUE).
 
+pub(crate) mod bad_referral;
+pub(crate) mod delegation_missing;
+pub(crate) mod delegation_too_deep;
 pub(crate) mod glue_dead_address;
 pub(crate) mod glue_differs_from_expected;
 pub(crate) mod glue_duplicate_address;
@@ -19,7 +22,13 @@ pub(crate) mod glue_stale_address;
 pub(crate) mod glue_truncated_without_tc;
 pub(crate) mod glue_ttl_anomalous;
 pub(crate) mod glue_unrelated_present;
+pub(crate) mod ns_below_minimum;
+pub(crate) mod ns_child_only;
 pub(crate) mod ns_cycle;
+pub(crate) mod ns_is_alias;
+pub(crate) mod ns_parent_only;
+pub(crate) mod ns_set_truncated;
+pub(crate) mod ns_sets_disjoint;
 pub(crate) mod ns_unresolvable;
 pub(crate) mod parent_family_divergent;
 pub(crate) mod referral_oversize;

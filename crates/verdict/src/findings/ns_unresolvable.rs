@@ -121,17 +121,27 @@ fn finding(picture: &Picture, host: &Host, failure: &Failure, all: bool) -> Find
         Severity::Error
     };
     let referrals = picture.delegating().flat_map(|i| i.sources());
+    let (actor, remedy) = if failure.proved {
+        let remedy = format!(
+            "Correct or remove the name server {} at the registrar and in the zone",
+            host.name
+        );
+        (Actor::Registrar, remedy)
+    } else {
+        let remedy = format!(
+            "Ask whoever runs the zone that {} is in to repair it, or use another name server",
+            host.name
+        );
+        (Actor::Server, remedy)
+    };
     RULE.about(&host.name)
         .severity(severity)
+        .actor(actor)
         .detail(format!(
             "no address of the name server {} can be found: {}",
             host.name, failure.why
         ))
-        .remedy(format!(
-            "Correct or remove the name server {} at the registrar and in the zone, or ask its \
-             owner to repair it",
-            host.name
-        ))
+        .remedy(remedy)
         .evidence(picture.lookup_sources(&host.name))
         .evidence(referrals)
         .done()

@@ -117,10 +117,12 @@ fn to_data(data: &RecordData) -> RData {
             soa.expire.cast_signed(),
             soa.minimum,
         )),
-        other => RData::Unknown {
-            code: rr::RecordType::from(other.record_type().0),
-            rdata: NULL::with(to_octets(other)),
-        },
+        other => {
+            // Not by `NULL::with`, which takes a record without data for a mistake.
+            let mut rdata = NULL::new();
+            rdata.anything = to_octets(other);
+            RData::Unknown { code: rr::RecordType::from(other.record_type().0), rdata }
+        }
     }
 }
 

@@ -140,7 +140,7 @@ fn exit_code(parents: &[ParentRow]) -> u8 {
     } else if parents
         .iter()
         .filter(|row| row.class != Class::Silent)
-        .all(|row| row.class == Class::None)
+        .all(|row| row.name_servers.is_empty())
     {
         NONE
     } else {
@@ -164,7 +164,8 @@ mod tests {
             vantage: VantageId("local".to_owned()),
             class,
             serial: None,
-            name_servers: if matches!(class, Class::New | Class::Old) {
+            // A delegation without glue is of class NONE, too: nothing of it can be used.
+            name_servers: if !glue.is_empty() || host == "bare" {
                 [("ns1.example.com".parse().unwrap(), addresses)].into()
             } else {
                 BTreeMap::new()
@@ -218,6 +219,11 @@ mod tests {
                 ],
                 11,
                 "a difference is proved, whoever is silent",
+            ),
+            (
+                vec![row("bare", None, &[])],
+                0,
+                "NS names without glue are a delegation",
             ),
             (vec![], 40, "nobody was asked"),
         ];

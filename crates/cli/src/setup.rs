@@ -140,7 +140,8 @@ fn resolvers(common: &Common, families: &BTreeSet<Family>) -> Vec<Resolver> {
             }),
         }
     }
-    if resolvers.is_empty() {
+    // At another port than 53 the public services are not to be found.
+    if resolvers.is_empty() && common.port.is_none_or(|port| port == PORT) {
         resolvers = well_known();
     }
     for resolver in &mut resolvers {
@@ -259,6 +260,7 @@ mod tests {
         let setup = setup(&["--allow-special-use", "--port", "5300"]);
         assert!(setup.check.lab && setup.check.blackholes.is_empty());
         assert_eq!(setup.port(), 5300);
+        assert!(setup.check.resolvers.is_empty(), "they are at port 53 only");
     }
 
     #[test]

@@ -113,6 +113,7 @@ fn question(trace: &Trace, next: Option<&Cut>) -> Question {
     }
 }
 
+/// Returns the servers of a zone that were not asked, or not waited for.
 fn unasked<'a>(
     trace: &'a Trace,
     cut: &'a Cut,
@@ -122,6 +123,7 @@ fn unasked<'a>(
         .observations
         .values()
         .filter(|step| step.zone == cut.zone && step.purpose == Purpose::Walk)
+        .filter(|step| step.outcome != Outcome::Silence || step.elapsed >= patience::FIRST)
         .map(|step| step.server.address)
         .collect();
     cut.servers.iter().filter(move |server| {
@@ -295,6 +297,25 @@ mod tests {
             ("2001:db8::4", "www.example. A"),
         ];
         assert_eq!(queries, expected.map(|(a, q)| (a.to_owned(), q.to_owned())));
+    }
+
+    #[test]
+    fn a_server_that_was_not_waited_for_is_asked_again() {
+        let mut walk = walk();
+        for step in walk.observations.values_mut() {
+            step.outcome = Outcome::Silence;
+            step.elapsed = if step.zone.is_root() {
+                patience::FIRST
+            } else {
+                Duration::from_millis(20)
+            };
+        }
+        let mut leaves = Leaves::new(walk, &check(), Limits::FULL_ROUND);
+        let whom: Vec<String> = asked(&mut leaves)
+            .iter()
+            .map(|query| query.server.address.to_string())
+            .collect();
+        assert_eq!(whom, ["192.0.2.2", "192.0.2.3", "2001:db8::4"]);
     }
 
     #[test]

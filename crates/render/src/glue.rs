@@ -105,7 +105,7 @@ fn headline(sheet: &mut Sheet, published: &Published<'_>, versions: usize) {
         .iter()
         .filter(|row| row.class != Class::Silent);
     let addresses: BTreeSet<IpAddr> = answered.clone().map(|row| row.server.address).collect();
-    let none = answered.clone().all(|row| row.class == Class::None);
+    let none = answered.clone().all(|row| row.name_servers.is_empty());
     let Some(parent) = published.parent else {
         let line = format!(
             "The servers of the zone above {zone} could not be found: is this machine online?"

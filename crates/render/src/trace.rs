@@ -1,6 +1,6 @@
 //! A walk from the root, as text: every zone on the way, whom it was asked, what was said.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{cmp::Reverse, collections::BTreeMap, net::IpAddr};
 
 use bailiwick_core::{
     delegation::Delegation,
@@ -160,9 +160,33 @@ pub(crate) fn led(step: &Observation) -> (Vec<String>, Paint) {
     let paint = match &step.outcome {
         Outcome::Reply(message) | Outcome::Late(message) => return meaning(step, message),
         Outcome::Withheld(_) => Paint::Dim,
+        _ if !words::was_waited_for(step) => Paint::Dim,
         _ => Paint::Bad,
     };
     (vec![words::outcome(step)], paint)
+}
+
+/// Says where an answer leads, in a few words.
+pub(crate) fn briefly(step: &Observation) -> (String, Paint) {
+    let referral = step.reply().and_then(|message| {
+        let zone = Delegation::owner(message)?;
+        Delegation::read(message, zone).filter(|found| found.zone.is_below(&step.zone))
+    });
+    match referral {
+        Some(found) => {
+            let glue: usize = found.name_servers.values().map(BTreeMap::len).sum();
+            let text = format!(
+                "-> {} ({} NS, {glue} glue)",
+                found.zone,
+                found.name_servers.len()
+            );
+            (text, Paint::Plain)
+        }
+        None => {
+            let (parts, paint) = led(step);
+            (parts.join(", "), paint)
+        }
+    }
 }
 
 fn meaning(step: &Observation, message: &Message) -> (Vec<String>, Paint) {
@@ -261,5 +285,5 @@ pub(crate) fn best<'a>(trace: &'a Trace, zone: &Name, address: IpAddr) -> Option
         .observations
         .values()
         .filter(|step| step.zone == *zone && step.server.address == address)
-        .min_by_key(|step| step.outcome.rank())
+        .min_by_key(|step| (step.outcome.rank(), Reverse(step.elapsed)))
 }

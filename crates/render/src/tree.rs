@@ -9,7 +9,7 @@ use crate::{
     Style,
     layout::{Paint, Sheet},
     names::both,
-    trace::{best, footer, headline, led},
+    trace::{best, briefly, footer, headline},
     words::{self, count},
 };
 
@@ -26,11 +26,8 @@ pub fn tree(trace: &Trace, style: Style) -> String {
         sheet.blank();
         let line = match failing {
             0 => "No path fails.".to_owned(),
-            number => format!(
-                "{} of these paths fail{}.",
-                number,
-                if number == 1 { "s" } else { "" }
-            ),
+            1 => "1 of these paths fails.".to_owned(),
+            number => format!("{number} of these paths fail."),
         };
         let paint = if failing == 0 {
             Paint::Good
@@ -132,8 +129,7 @@ fn address(trace: &Trace, cut: &Cut, address: std::net::IpAddr) -> Node {
     let Some(step) = best(trace, &cut.zone, address) else {
         return Node::leaf(format!("{address} was not asked"), Paint::Dim);
     };
-    let (parts, paint) = led(step);
-    let text = parts.join(", ");
+    let (text, paint) = briefly(step);
     let fails = paint == Paint::Bad;
     let took = match step.outcome {
         Outcome::Reply(_) | Outcome::Late(_) => format!(", {}", words::round_trip(step.elapsed)),

@@ -75,9 +75,20 @@ pub(crate) fn outcome(observation: &Observation) -> String {
         Outcome::Late(message) => format!("{}, late", message.rcode),
         Outcome::Rejected(why) => why.to_string(),
         Outcome::Unreadable(why) => why.to_string(),
+        Outcome::Silence if !was_waited_for(observation) => {
+            "not waited for: others had answered".to_owned()
+        }
         Outcome::Silence => format!("no answer within {}", seconds(observation.elapsed)),
         Outcome::Withheld(why) => why.to_string(),
     }
+}
+
+/// Silence that is shorter than this says nothing: whoever asked went on without the answer.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Returns whether an answer had the time to come.
+pub(crate) fn was_waited_for(observation: &Observation) -> bool {
+    observation.outcome != Outcome::Silence || observation.elapsed >= PATIENCE
 }
 
 /// Returns the stable word for the kind of an outcome, for scripts.

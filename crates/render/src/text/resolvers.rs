@@ -2,14 +2,23 @@
 
 use bailiwick_core::{
     message::Rcode,
-    verdict::{ResolverRow, Verdict},
+    verdict::{ModelResult, ResolverRow, Verdict},
 };
 
 use super::ttl;
-use crate::layout::{Cell, Column, Paint, Sheet};
+use crate::{
+    layout::{Cell, Column, Paint, Sheet},
+    words::count,
+};
 
 pub(super) fn resolvers(sheet: &mut Sheet, verdict: &Verdict) {
     if verdict.resolvers.is_empty() {
+        return;
+    }
+    let heard = |row: &&ResolverRow| row.stub.or(row.fresh).or(row.warm.map(|w| w.0)).is_some();
+    if verdict.resolvers.iter().find(heard).is_none() {
+        let asked = count(verdict.resolvers.len(), "address");
+        sheet.heading("RESOLVERS", &format!("no answer from {asked}"));
         return;
     }
     sheet.heading("RESOLVERS", "what users of public resolvers get");
@@ -83,19 +92,32 @@ pub(super) fn models(sheet: &mut Sheet, verdict: &Verdict) {
         let well: Vec<String> = well.iter().map(|r| r.model.to_string()).collect();
         sheet.paragraph("  yes: ", 7, &well.join(", "), Paint::Plain);
     }
+    let mut groups: Vec<Vec<&ModelResult>> = Vec::new();
     for result in ill {
-        let share = match result.success_percent {
+        let same = |other: &ModelResult| {
+            (other.success_percent, &other.fails_at, other.baseline)
+                == (result.success_percent, &result.fails_at, result.baseline)
+        };
+        match groups.iter_mut().find(|group| same(group[0])) {
+            Some(group) => group.push(result),
+            None => groups.push(vec![result]),
+        }
+    }
+    for group in groups {
+        let first = group[0];
+        let share = match first.success_percent {
             0 => "no:  ".to_owned(),
             percent => format!("{percent} %: "),
         };
-        let mut line = result.model.to_string();
-        if let Some(at) = &result.fails_at {
-            line = format!("{line}, at {at}");
+        let models: Vec<String> = group.iter().map(|r| r.model.to_string()).collect();
+        let mut line = models.join(", ");
+        if !first.baseline {
+            line.push_str(" (not counted against the domain)");
         }
-        if !result.baseline {
-            line.push_str(" (no fault of this domain)");
+        if let Some(at) = &first.fails_at {
+            line = format!("{line}: {at}");
         }
-        let paint = if result.baseline {
+        let paint = if first.baseline {
             Paint::Bad
         } else {
             Paint::Dim

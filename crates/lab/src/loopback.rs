@@ -496,7 +496,7 @@ zone example.com.
 refused tcp
 zone example.com.
 [server ns3.example.com. 192.0.2.12]
-port-closed tcp
+port-closed
 zone example.com.
 ";
 

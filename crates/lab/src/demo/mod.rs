@@ -287,6 +287,6 @@ mod tests {
             ..Settings::default()
         })
         .await;
-        assert!(shown.contains("\x1b[6F\x1b[J"), "{shown}");
+        assert!(shown.contains("\x1b[7F\x1b[J"), "{shown}");
     }
 }

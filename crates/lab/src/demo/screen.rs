@@ -39,7 +39,6 @@ impl<'a> Screen<'a> {
         for line in wrapped(text, self.settings.width) {
             writeln!(self.out, "{line}")?;
         }
-        writeln!(self.out)?;
         self.shown = 0;
         self.last.clear();
         self.out.flush()
@@ -48,7 +47,7 @@ impl<'a> Screen<'a> {
     /// Shows what a check found at this time of the demo.
     pub(super) fn show(&mut self, at: Duration, verdict: &Verdict) -> io::Result<()> {
         let head = self.head(verdict);
-        let mut view = vec![head];
+        let mut view = vec![head, self.cut(&verdict.headline)];
         view.extend(table(verdict).iter().map(|line| self.cut(line)));
         if self.settings.in_place {
             if self.shown > 0 {
@@ -72,7 +71,7 @@ impl<'a> Screen<'a> {
         let (new, seen) = verdict.published;
         let state = format!("{} {new}/{seen}", verdict.state);
         let rest = format!(
-            "   publication {}, reachability {}, caches {}",
+            "   axes {} {} {}",
             verdict.publication, verdict.reachability, verdict.caches
         );
         let line = self.cut(&format!("{state}{rest}"));

@@ -99,6 +99,9 @@ struct Survives {
     unchecked: Option<Rcode>,
     control: Option<Rcode>,
     errors: Vec<u16>,
+    warm_errors: Vec<u16>,
+    denies: bool,
+    invents: bool,
 }
 
 /// A description of what every server does.
@@ -112,6 +115,8 @@ pub(crate) struct Fixture {
     acts: BTreeMap<IpAddr, Acts>,
     expected: Servers,
     lookups: BTreeMap<Name, Lookup>,
+    /// Referrals that look-ups saw: the zone asked, the zone delegated, its name servers.
+    lookup_referrals: Vec<(Name, Name, Servers)>,
     ds: BTreeSet<Ds>,
     resolvers: BTreeMap<String, (IpAddr, Survives)>,
     found: Option<Found>,
@@ -122,6 +127,7 @@ pub(crate) struct Fixture {
     families: BTreeSet<Family>,
     vantage: String,
     silent_network: bool,
+    no_tcp: bool,
 }
 
 pub(crate) fn name(text: &str) -> Name {
@@ -213,6 +219,9 @@ impl Fixture {
             unchecked: Some(Rcode::NXDOMAIN),
             control: Some(Rcode::NOERROR),
             errors: Vec::new(),
+            warm_errors: Vec::new(),
+            denies: false,
+            invents: false,
         };
         let resolver = |service: &str, at: &str| (service.to_owned(), (address(at), well.clone()));
         Self {
@@ -235,6 +244,7 @@ impl Fixture {
             acts: BTreeMap::new(),
             expected: Servers::new(),
             lookups: BTreeMap::new(),
+            lookup_referrals: Vec::new(),
             ds: BTreeSet::new(),
             resolvers: BTreeMap::from([
                 resolver("cloudflare", "1.1.1.1"),
@@ -249,6 +259,7 @@ impl Fixture {
             families: BTreeSet::from(Family::ALL),
             vantage: "local".to_owned(),
             silent_network: false,
+            no_tcp: false,
         }
     }
 
@@ -391,6 +402,13 @@ impl Fixture {
         self.lookup(host, Lookup::Addresses(found))
     }
 
+    /// A look-up asked a server of one zone, which referred to another one.
+    pub(crate) fn lookup_sees(mut self, asked: &str, zone: &str, text: &str) -> Self {
+        let referral = (name(asked), name(zone), servers(text));
+        self.lookup_referrals.push(referral);
+        self
+    }
+
     /// The parent has this DS set, the zone these keys.
     pub(crate) fn signed(mut self, ds: Ds, keys: Vec<Dnskey>) -> Self {
         self.ds.insert(ds);
@@ -411,17 +429,17 @@ impl Fixture {
     /// A resolver answers the fresh name so, with CD=0 and CD=1, with these extended errors;
     /// `None` is silence.
     pub(crate) fn resolver(
-        mut self,
+        self,
         service: &str,
         fresh: Option<Rcode>,
         unchecked: Option<Rcode>,
         errors: &[u16],
     ) -> Self {
-        let (_, survives) = self.resolvers.get_mut(service).expect("a known service");
-        survives.fresh = fresh;
-        survives.unchecked = unchecked;
-        survives.errors = errors.to_vec();
-        self
+        self.change(service, |survives| {
+            survives.fresh = fresh;
+            survives.unchecked = unchecked;
+            survives.errors = errors.to_vec();
+        })
     }
 
     /// Every resolver answers the fresh name so.
@@ -433,9 +451,27 @@ impl Fixture {
     }
 
     /// A resolver does not even resolve the control name.
-    pub(crate) fn resolver_is_sick(mut self, service: &str) -> Self {
-        let (_, survives) = self.resolvers.get_mut(service).expect("a known service");
-        survives.control = Some(Rcode::SERVFAIL);
+    pub(crate) fn resolver_is_sick(self, service: &str) -> Self {
+        self.change(service, |survives| survives.control = Some(Rcode::SERVFAIL))
+    }
+
+    /// A resolver answers cached names with these extended errors.
+    pub(crate) fn warm_errors(self, service: &str, errors: &[u16]) -> Self {
+        self.change(service, |survives| survives.warm_errors = errors.to_vec())
+    }
+
+    /// A resolver remembers that there is no such zone.
+    pub(crate) fn denied_by(self, service: &str) -> Self {
+        self.change(service, |survives| survives.denies = true)
+    }
+
+    /// A resolver invents addresses for names that do not exist.
+    pub(crate) fn hijacked(self, service: &str) -> Self {
+        self.change(service, |survives| survives.invents = true)
+    }
+
+    fn change(mut self, service: &str, change: impl Fn(&mut Survives)) -> Self {
+        change(&mut self.resolvers.get_mut(service).expect("a known service").1);
         self
     }
 
@@ -481,6 +517,12 @@ impl Fixture {
         self
     }
 
+    /// Nothing answers over TCP.
+    pub(crate) fn without_tcp(mut self) -> Self {
+        self.no_tcp = true;
+        self
+    }
+
     /// Nothing answers at all.
     pub(crate) fn offline(mut self) -> Self {
         self.silent_network = true;
@@ -508,6 +550,7 @@ impl Fixture {
         };
         play.controls();
         play.parents();
+        play.lookups();
         play.children();
         play.resolvers();
         let observations = play.observations;
@@ -638,6 +681,7 @@ impl Play<'_> {
         };
         self.next += 1;
         let dead = self.fixture.silent_network
+            || (self.fixture.no_tcp && via == Via::Tcp)
             || !self.fixture.families.contains(&Family::of(server.address));
         for (number, question) in questions.iter().enumerate() {
             let outcome = if dead {
@@ -710,6 +754,32 @@ impl Play<'_> {
             let both = [ns.clone(), soa.clone()];
             self.ask(whom, tcp, &both, |q| fixture.parent_says(parent, &tcp, q));
             self.ask(whom, small, one, |q| fixture.parent_says(parent, &small, q));
+        }
+    }
+
+    fn lookups(&mut self) {
+        let fixture = self.fixture;
+        for (asked, zone, servers) in &fixture.lookup_referrals {
+            let server = Server {
+                name: name("ns.asked.test."),
+                address: address("198.51.100.99"),
+            };
+            let whom = (&server, Role::Parent, asked);
+            let how = (Purpose::Lookup, Via::Udp, Options::ITERATIVE);
+            let question = Question::new(zone.clone(), RecordType::A);
+            let ns = servers
+                .keys()
+                .map(|host| record(zone, 3600, RecordData::Ns(host.clone())));
+            let glue = servers
+                .iter()
+                .flat_map(|(host, at)| at.iter().map(|at| record(host, 3600, (*at).into())));
+            let message = Message {
+                authority: ns.collect(),
+                additional: glue.collect(),
+                octets: 200,
+                ..Message::default()
+            };
+            self.ask(whom, how, &[question], |_| Outcome::Reply(message.clone()));
         }
     }
 
@@ -791,25 +861,39 @@ impl Play<'_> {
                 let how = (Purpose::Survey(survey), Via::Udp, Options::RECURSIVE);
                 let known = matches!(survey, Survey::Stub | Survey::Warm);
                 let rcode = match rcode {
-                    Some(Rcode::NXDOMAIN) if known => Some(Rcode::NOERROR),
+                    Some(Rcode::NXDOMAIN) if known && !survives.denies => Some(Rcode::NOERROR),
                     other => other,
                 };
-                let errors = &survives.errors;
+                let errors = match rcode {
+                    Some(Rcode::SERVFAIL) => survives.errors.as_slice(),
+                    _ if known => &survives.warm_errors,
+                    _ => &[],
+                };
                 self.ask(whom, how, &[question], |_| match rcode {
                     None => Outcome::Silence,
                     Some(rcode) => Outcome::Reply(resolved(rcode, errors)),
                 });
             }
+            let absent = Question::new(name("bw-2.invalid."), RecordType::A);
+            let how = (
+                Purpose::Control(Control::Absent),
+                Via::Udp,
+                Options::RECURSIVE,
+            );
+            self.ask(whom, how, &[absent], |question| {
+                let mut message = resolved(Rcode::NXDOMAIN, &[]);
+                if survives.invents {
+                    message.rcode = Rcode::NOERROR;
+                    let invented = address("203.0.113.99").into();
+                    message.answer = vec![record(&question.name, 60, invented)];
+                }
+                Outcome::Reply(message)
+            });
         }
     }
 }
 
 fn resolved(rcode: Rcode, errors: &[u16]) -> Message {
-    let errors = if rcode == Rcode::SERVFAIL {
-        errors
-    } else {
-        &[]
-    };
     Message {
         rcode,
         flags: Flags {

@@ -25,7 +25,7 @@ pub(crate) fn span(seconds: Ttl) -> String {
     let units = [(86_400, "day"), (3_600, "hour"), (60, "minute")];
     let fitting = units
         .into_iter()
-        .find(|(unit, _)| seconds >= *unit && seconds % unit == 0);
+        .find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
     let (number, word) = match fitting {
         Some((unit, word)) => (seconds / unit, word),
         None => (seconds, "second"),

@@ -58,10 +58,13 @@ fn find(picture: &Picture) -> Vec<Finding> {
             wording::list(names)
         ),
     };
-    let remedies: Vec<String> = addresses
-        .iter()
-        .map(|(host, addresses)| wording::object(host, addresses))
-        .collect();
+    let objects = if addresses.values().all(BTreeSet::is_empty) {
+        let names = addresses.keys().map(|host| wording::host_object(host));
+        format!("{} with their addresses", wording::list(names))
+    } else {
+        let objects = addresses.iter();
+        wording::list(objects.map(|(host, addresses)| wording::object(host, addresses)))
+    };
     let finding = RULE
         .about(picture.zone)
         .detail(format!(
@@ -70,9 +73,8 @@ fn find(picture: &Picture) -> Vec<Finding> {
             wording::list(addresses.keys()),
         ))
         .remedy(format!(
-            "{}, create the host objects {} {}; nothing in your zone can repair this",
+            "{}, create the host objects {objects} {}; nothing in your zone can repair this",
             wording::at_the_registrar(picture),
-            wording::list(remedies),
             wording::CALLED
         ))
         .evidence(facts.iter().flat_map(|fact| fact.evidence()))
@@ -156,6 +158,15 @@ mod tests {
             ),
             "{}",
             known.remedy
+        );
+        let unknown = findings(&RULE, &Fixture::healthy(NONE)).remove(0);
+        assert!(
+            unknown.remedy.starts_with(
+                "At the registrar, create the host objects ns1.example.com and ns2.example.com \
+                 with their addresses"
+            ),
+            "{}",
+            unknown.remedy
         );
     }
 }

@@ -18,9 +18,9 @@ use bailiwick_core::{
     report::{Found, Lost},
 };
 
-use super::sibling_cycle_unbroken::in_a_circle;
+use super::sibling_cycle_unbroken::circles;
 use crate::{
-    picture::{Host, Picture, Seen},
+    picture::{Picture, Seen},
     rule::Rule,
 };
 
@@ -37,11 +37,8 @@ pub(crate) const RULE: Rule = Rule {
 };
 
 fn find(picture: &Picture) -> Vec<Finding> {
-    let hosts: Vec<&Host> = picture
-        .delegated_hosts()
-        .filter(|host| picture.cycle_of(host).is_some() && picture.sibling_cycle_of(host).is_none())
-        .collect();
-    let of_zone = in_a_circle(picture, &RULE, &hosts).map(|finding| Finding {
+    let of_zone = circles(picture, &RULE, |path| !picture.are_siblings(path));
+    let with_remedy = of_zone.into_iter().map(|finding| Finding {
         remedy: format!(
             "Break the circle at one place: make a name inside {} a name server, with glue at \
              the registrar, or use one whose zone does not depend on {0}",
@@ -49,7 +46,7 @@ fn find(picture: &Picture) -> Vec<Finding> {
         ),
         ..finding
     });
-    of_zone.into_iter().chain(above(picture)).collect()
+    with_remedy.chain(above(picture)).collect()
 }
 
 /// A circle on the way from the root to the parent zone.
@@ -123,6 +120,53 @@ mod tests {
                         .to_owned(),
                 ],
                 "the parent itself cannot be found",
+            ),
+        ];
+        for (world, expected, why) in cases {
+            assert_eq!(lines(&RULE, &world), expected, "{why}");
+        }
+    }
+    #[test]
+    fn a_name_that_only_the_zone_leads_to_adds_nothing() {
+        let both = "ns1.other.net.; ns2.example.com. 192.0.2.2";
+        let line = "warning: the address of ns1.other.net. can be found only by way of \
+                    example.com. itself (ns1.other.net. -> ns3.example.com.): it is no help when \
+                    the other name servers are down";
+        let world = |referral: &str| {
+            Fixture::healthy(both)
+                .lookup_finds("ns1.other.net.", &["192.0.2.1"])
+                .lookup_sees("net.", "other.net.", referral)
+        };
+        let cases: [(Fixture, &[&str], &str); 6] = [
+            (world("ns3.example.com."), &[line], "through the zone only"),
+            (
+                world("ns3.example.com.; ns1.other.net. 192.0.2.1"),
+                &[],
+                "glue leads in",
+            ),
+            (
+                world("ns3.example.com. 192.0.2.3"),
+                &[line],
+                "glue that nobody believes",
+            ),
+            (
+                world("ns3.example.com.; ns.provider.org."),
+                &[],
+                "another server leads in",
+            ),
+            (
+                world("ns.third.org.").lookup_sees("org.", "third.org.", "ns3.example.com."),
+                &[
+                    "warning: the address of ns1.other.net. can be found only by way of \
+                   example.com. itself (ns1.other.net. -> ns.third.org. -> ns3.example.com.): it \
+                   is no help when the other name servers are down",
+                ],
+                "further round",
+            ),
+            (
+                world("ns.third.org.").lookup_sees("org.", "third.org.", "ns1.other.net."),
+                &[],
+                "a circle of others, that a look-up got out of",
             ),
         ];
         for (world, expected, why) in cases {

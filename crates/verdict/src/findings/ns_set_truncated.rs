@@ -4,20 +4,28 @@
 //! addresses of a name in each family and 32 in all (limit B4), makes no more than 8 look-ups of
 //! names without glue (B5), and sends no more than 320 packets (B1), 12 of them to one address
 //! (B2). Here something had to be left out, so what is said about the zone does not hold for
-//! all of it. The finding says how much.
+//! all of it. The finding says how much. A repeated question that was saved is not meant, only
+//! one without which an address was never asked.
 //!
 //! Most resolvers have limits of the same kind: name servers beyond the first dozen are a
 //! burden rather than a help (RFC 2182, section 5).
 //!
 //! Use fewer name servers.
 
+use std::net::IpAddr;
+
 use bailiwick_core::{
     finding::{Actor, Finding, Severity},
-    name::Name,
+    observation::Withheld,
     report::Lookup,
+    server::Family,
 };
 
-use crate::{picture::Picture, rule::Rule, wording};
+use crate::{
+    picture::{Picture, Standing},
+    rule::Rule,
+    wording,
+};
 
 /// The rule.
 pub(crate) const RULE: Rule = Rule {
@@ -33,17 +41,24 @@ pub(crate) const RULE: Rule = Rule {
 
 fn find(picture: &Picture) -> Vec<Finding> {
     let left_out = &picture.left_out;
-    let untried: Vec<&Name> = picture
+    let untried = picture
         .lookups
         .iter()
         .filter(|(_, lookup)| ***lookup == Lookup::NotTried)
-        .map(|(name, _)| *name)
-        .collect();
+        .map(|(name, _)| name.to_string());
+    let unasked = unasked(picture);
     let parts = [
         (left_out.names, "name"),
         (left_out.addresses, "address"),
         (left_out.lookups, "look-up"),
-        (left_out.exchanges, "question"),
+        (
+            if unasked.is_empty() {
+                0
+            } else {
+                left_out.exchanges
+            },
+            "question",
+        ),
     ];
     let told: Vec<String> = parts
         .into_iter()
@@ -53,15 +68,22 @@ fn find(picture: &Picture) -> Vec<Finding> {
     if told.is_empty() {
         return Vec::new();
     }
-    let names = if untried.is_empty() {
+    let mut which: Vec<String> = untried
+        .chain(unasked.iter().map(ToString::to_string))
+        .collect();
+    if which.len() > SHOWN {
+        let more = format!("{} more", which.len() - SHOWN);
+        which.splice(SHOWN.., [more]);
+    }
+    let which = if which.is_empty() {
         String::new()
     } else {
-        format!(" (not looked up: {})", wording::list(&untried))
+        format!(" ({})", wording::list(which))
     };
     let finding = RULE
         .about(picture.zone)
         .detail(format!(
-            "{} more than the limits allow, and not tried{names}",
+            "{} more than the limits allow, and not tried{which}",
             wording::list(told)
         ))
         .remedy(format!("Use fewer name servers for {}", picture.zone))
@@ -69,10 +91,38 @@ fn find(picture: &Picture) -> Vec<Finding> {
     vec![finding.done()]
 }
 
+/// How many names and addresses are listed.
+const SHOWN: usize = 4;
+
+/// Published addresses of a family in use that were not asked, for a limit or for none given.
+fn unasked(picture: &Picture) -> Vec<IpAddr> {
+    let by_limit = |standing: Standing| match standing {
+        Standing::NotAsked(why) => matches!(
+            why,
+            None | Some(
+                Withheld::Packets
+                    | Withheld::PacketsToAddress
+                    | Withheld::SameQuestion
+                    | Withheld::Time
+                    | Withheld::Octets
+            )
+        ),
+        _ => false,
+    };
+    let published = picture.published_servers().into_keys();
+    published
+        .filter(|address| picture.check.families.contains(&Family::of(*address)))
+        .filter(|address| {
+            let child = picture.child(*address);
+            child.is_none_or(|child| by_limit(child.standing()))
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::{Fixture, lines};
+    use crate::fixture::{Acts, Fixture, lines};
     use bailiwick_core::report::LeftOut;
 
     #[test]
@@ -87,7 +137,11 @@ mod tests {
             lookups: 1,
             ..LeftOut::default()
         };
-        let cases: [(Fixture, &[&str], &str); 3] = [
+        let packets = LeftOut {
+            exchanges: 3,
+            ..LeftOut::default()
+        };
+        let cases: [(Fixture, &[&str], &str); 5] = [
             (world(), &[], "nothing was left out"),
             (
                 world().left_out(some),
@@ -99,10 +153,22 @@ mod tests {
                     .left_out(lookups)
                     .lookup("ns.provider.net.", Lookup::NotTried),
                 &[
-                    "warning: 1 look-up more than the limits allow, and not tried (not looked \
-                     up: ns.provider.net.)",
+                    "warning: 1 look-up more than the limits allow, and not tried \
+                     (ns.provider.net.)",
                 ],
                 "limit B5",
+            ),
+            (
+                world().left_out(packets.clone()),
+                &[],
+                "a question that was saved",
+            ),
+            (
+                world()
+                    .left_out(packets)
+                    .acts("192.0.2.1", Acts::Withheld(Withheld::Packets)),
+                &["warning: 3 questions more than the limits allow, and not tried (192.0.2.1)"],
+                "limit B1",
             ),
         ];
         for (world, expected, why) in cases {

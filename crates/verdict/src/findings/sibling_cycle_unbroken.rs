@@ -5,7 +5,8 @@
 //! needs the other, and never gets in. Glue for siblings may be left out of a referral
 //! otherwise; in such a cycle it is needed (RFC 9471, section 2.3), and a parent that has no
 //! addresses cannot give any. If no name server outside of the circle works, nobody reaches the
-//! domain, and for the other zone it is the same.
+//! domain, and for the other zone it is the same. If one does, this is a warning: the names in
+//! the circle add nothing to it.
 //!
 //! A circle through zones of different parents is `ns-cycle`. If some names are in-domain and
 //! have no glue either, `glue-missing-all` says it for all of them.
@@ -43,17 +44,59 @@ fn find(picture: &Picture) -> Vec<Finding> {
     if picture.lacks_all_glue().is_some() {
         return Vec::new();
     }
-    let hosts: Vec<&Host> = picture
+    circles(picture, &RULE, |path| picture.are_siblings(path))
+}
+
+/// Returns a finding about the hosts in circles of this kind, and one about those of which the
+/// address was found, but can be found only by way of the zone itself.
+pub(super) fn circles(
+    picture: &Picture,
+    rule: &Rule,
+    kind: impl Fn(&[Name]) -> bool,
+) -> Vec<Finding> {
+    let in_circle = |host: &&Host| picture.cycle_of(host).is_some_and(&kind);
+    let hosts: Vec<&Host> = picture.delegated_hosts().filter(in_circle).collect();
+    let ways = picture
         .delegated_hosts()
-        .filter(|host| picture.sibling_cycle_of(host).is_some())
-        .collect();
-    in_a_circle(picture, &RULE, &hosts)
-        .map(|finding| vec![finding])
-        .unwrap_or_default()
+        .filter_map(|host| Some((&host.name, picture.way_back(host)?)))
+        .filter(|(_, way)| kind(way));
+    in_a_circle(picture, rule, &hosts)
+        .into_iter()
+        .chain(led_back(picture, rule, ways.collect()))
+        .collect()
+}
+
+fn led_back(picture: &Picture, rule: &Rule, ways: Vec<(&Name, Vec<Name>)>) -> Option<Finding> {
+    let (_, way) = ways.first()?;
+    let way: Vec<String> = way.iter().map(ToString::to_string).collect();
+    let names: Vec<&Name> = ways.iter().map(|(name, _)| *name).collect();
+    let finding = rule
+        .about(picture.zone)
+        .severity(Severity::Warning)
+        .detail(format!(
+            "the address of {} can be found only by way of {} itself ({}): it is no help when \
+             the other name servers are down",
+            wording::list(&names),
+            picture.zone,
+            way.join(" -> ")
+        ))
+        .remedy(remedy(names[0]))
+        .evidence(picture.delegating().flat_map(|i| i.sources()))
+        .evidence(names.iter().flat_map(|name| picture.lookup_sources(name)));
+    Some(finding.done())
+}
+
+fn remedy(host: &Name) -> String {
+    format!(
+        "Break the circle at one place: give {} an address at the registrar of the domain it \
+         lies in {}, or use a name server outside of these zones",
+        wording::host_object(host),
+        wording::CALLED
+    )
 }
 
 /// Returns one finding about all hosts in circles; `None` if there is none.
-pub(super) fn in_a_circle(picture: &Picture, rule: &Rule, hosts: &[&Host]) -> Option<Finding> {
+fn in_a_circle(picture: &Picture, rule: &Rule, hosts: &[&Host]) -> Option<Finding> {
     let path = picture.cycle_of(hosts.first()?)?;
     let names: BTreeSet<&Name> = hosts.iter().map(|host| &host.name).collect();
     let severity = if picture.works_without(&names) {
@@ -71,12 +114,7 @@ pub(super) fn in_a_circle(picture: &Picture, rule: &Rule, hosts: &[&Host]) -> Op
             wording::list(&names),
             path.join(" -> ")
         ))
-        .remedy(format!(
-            "Break the circle at one place: give {} an address at the registrar of the domain \
-             it lies in {}, or use a name server outside of these zones",
-            wording::host_object(&hosts[0].name),
-            wording::CALLED
-        ))
+        .remedy(remedy(&hosts[0].name))
         .evidence(referrals)
         .evidence(names.iter().flat_map(|name| picture.lookup_sources(name)))
         .done();

@@ -4,10 +4,10 @@
 //! A look-up can lead back to where it began: the address of the one name is needed to find
 //! the other, and the other way round. Glue breaks such a circle; a server of the zone cannot.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick_core::{
-    delegation::Relation,
+    delegation::{Delegation, Glue, Relation},
     finding::Source,
     name::Name,
     query::Purpose,
@@ -16,6 +16,9 @@ use bailiwick_core::{
 
 use super::{Host, Picture, Seen};
 use crate::usable::{self, How, Usable};
+
+/// How many zones a way back may lead through; look-ups do not nest deeper (limit B5).
+const DEEPEST: usize = 4;
 
 impl<'e> Picture<'e> {
     /// Returns the way round the circle that the look-up of a host of the delegation without
@@ -36,11 +39,91 @@ impl<'e> Picture<'e> {
     /// The same for a circle through zones of one parent only: sibling glue would break it.
     #[must_use]
     pub fn sibling_cycle_of(&self, host: &Host<'e>) -> Option<&'e [Name]> {
-        let path = self.cycle_of(host)?;
-        let parent = self.parent?;
-        path.iter()
-            .all(|name| name.is_at_or_below(parent))
-            .then_some(path)
+        self.cycle_of(host).filter(|path| self.are_siblings(path))
+    }
+
+    /// Returns whether all names are below the parent zone.
+    #[must_use]
+    pub fn are_siblings(&self, names: &[Name]) -> bool {
+        self.parent
+            .is_some_and(|parent| names.iter().all(|name| name.is_at_or_below(parent)))
+    }
+
+    /// Returns the way from a host of the delegation without glue back to the zone, if its
+    /// address can be found only by way of the zone itself: then it helps nobody who does not
+    /// know another server. The way is read off the referrals that the look-ups saw.
+    #[must_use]
+    pub fn way_back(&self, host: &Host<'e>) -> Option<Vec<Name>> {
+        let outside = host.relation != Relation::InDomain && host.in_delegation;
+        let needed = host.relation == Relation::Unrelated || host.glue.is_empty();
+        if !(outside && needed) || self.cycle_of(host).is_some() {
+            return None;
+        }
+        let mut way = Vec::new();
+        self.leads_back(&host.name, &self.referrals(), &mut way)
+            .then_some(way)
+    }
+
+    /// Every delegation that a look-up saw, by zone, with the zone that was asked for it.
+    fn referrals(&self) -> BTreeMap<Name, (&'e Name, Delegation)> {
+        let mut referrals = BTreeMap::new();
+        for seen in self
+            .observations
+            .iter()
+            .filter(|s| s.purpose == Purpose::Lookup)
+        {
+            let observation = seen.observation;
+            let Some(message) = observation.reply() else {
+                continue;
+            };
+            let down = Delegation::owner(message)
+                .filter(|owner| owner.is_below(&observation.zone))
+                .and_then(|owner| Delegation::read(message, owner));
+            if let Some(delegation) = down {
+                let zone = delegation.zone.clone();
+                referrals
+                    .entry(zone)
+                    .or_insert((&observation.zone, delegation));
+            }
+        }
+        referrals
+    }
+
+    /// Whether every name server that could tell the address of `name` is in the zone, or leads
+    /// back to it. Names already on the way are no way out, and no way back either.
+    fn leads_back(
+        &self,
+        name: &Name,
+        referrals: &BTreeMap<Name, (&'e Name, Delegation)>,
+        way: &mut Vec<Name>,
+    ) -> bool {
+        if way.contains(name) || way.len() > DEEPEST {
+            return false;
+        }
+        way.push(name.clone());
+        if name.is_at_or_below(self.zone) {
+            return true;
+        }
+        let labels = (0..=name.label_count()).rev();
+        let cut = labels
+            .filter_map(|n| referrals.get(&name.ancestor(n)?))
+            .next();
+        let back = cut.is_some_and(|(asked, delegation)| {
+            let mut servers = delegation.name_servers.iter();
+            let given =
+                |(host, glue): &(&Name, &Glue)| !glue.is_empty() && host.is_at_or_below(asked);
+            let depth = way.len();
+            servers.clone().next().is_some()
+                && servers.all(|server| {
+                    // The way shown is that of the last name server; one is enough.
+                    way.truncate(depth);
+                    !given(&server) && self.leads_back(server.0, referrals, way)
+                })
+        });
+        if !back {
+            way.pop();
+        }
+        back
     }
 
     /// Returns whether the delegation leads to a server that has the zone by a name that is not

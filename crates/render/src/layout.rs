@@ -254,6 +254,9 @@ impl Sheet {
 
     /// Writes a text from a column on, broken where the width ends.
     fn pieces(&mut self, start: usize, text: &str, paint: Paint) {
+        if text.is_empty() {
+            return;
+        }
         let start = start.min(self.width - 1);
         if self.at > start {
             self.flush();
@@ -276,15 +279,22 @@ impl Sheet {
     fn wrapped(&mut self, start: usize, hang: usize, text: &str, paint: Paint) {
         let text = clean(text);
         let mut column = start;
+        let mut line = String::new();
         for word in text.split(' ').filter(|word| !word.is_empty()) {
-            let fits = column + columns_of(word) <= self.width;
-            if !fits && hang < column {
+            let gap = usize::from(!line.is_empty());
+            let fits = column + columns_of(&line) + gap + columns_of(word) <= self.width;
+            if !fits && (!line.is_empty() || hang < column) {
+                self.pieces(column, &line, paint);
                 self.flush();
+                line.clear();
                 column = hang;
             }
-            self.pieces(column, word, paint);
-            column = self.at + 1;
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
         }
+        self.pieces(column, &line, paint);
     }
 
     fn pad(&mut self, to: usize) {
@@ -424,10 +434,7 @@ mod tests {
             width: 40,
         });
         page.paragraph("", 0, "good morning", Paint::Good);
-        assert_eq!(
-            page.finish(),
-            "\u{1b}[32mgood\u{1b}[0m \u{1b}[32mmorning\u{1b}[0m\n"
-        );
+        assert_eq!(page.finish(), "\u{1b}[32mgood morning\u{1b}[0m\n");
     }
 
     #[test]

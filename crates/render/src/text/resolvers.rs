@@ -63,7 +63,7 @@ fn resolver_cells(row: &ResolverRow) -> Vec<Cell> {
         notes.push("fails on its control name, too".to_owned());
     }
     if let Some(identity) = &row.identity {
-        notes.push(format!("is {identity}"));
+        notes.push(format!("instance {identity}"));
     }
     vec![
         Cell::new(row.address.to_string()),

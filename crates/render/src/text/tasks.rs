@@ -35,9 +35,11 @@ fn grouped(findings: &[Finding]) -> Vec<Vec<&Finding>> {
 }
 
 pub(super) fn to_do(sheet: &mut Sheet, verdict: &Verdict) {
-    let (notes, tasks): (Vec<_>, Vec<_>) = grouped(&verdict.findings)
+    let (mut notes, tasks): (Vec<_>, Vec<_>) = grouped(&verdict.findings)
         .into_iter()
         .partition(|group| group[0].severity == Severity::Info);
+    // What is said under "not covered" need not be said twice.
+    notes.retain(|group| !verdict.not_covered.contains(&group[0].detail));
     let well = matches!(
         verdict.state,
         State::Consistent | State::Confirmed | State::PublishedDraining
@@ -72,6 +74,10 @@ pub(super) fn to_do(sheet: &mut Sheet, verdict: &Verdict) {
             sheet.paragraph("      -> ", 9, &sentence(&first.remedy), Paint::Strong);
         }
     }
+    if let Some(first) = tasks.first() {
+        let line = format!("More on it: bailiwick explain {}", first[0].code);
+        sheet.paragraph("  ", 4, &line, Paint::Dim);
+    }
     if !notes.is_empty() {
         sheet.heading("ALSO NOTED", "");
         for group in notes {
@@ -80,10 +86,6 @@ pub(super) fn to_do(sheet: &mut Sheet, verdict: &Verdict) {
                 sheet.paragraph("      -> ", 9, &sentence(&group[0].remedy), Paint::Plain);
             }
         }
-    }
-    if let Some(first) = tasks.first() {
-        let line = format!("More on it: bailiwick explain {}", first[0].code);
-        sheet.paragraph("  ", 4, &line, Paint::Dim);
     }
 }
 

@@ -123,7 +123,8 @@ pub(crate) fn healthy() -> Verdict {
             model(Model::ChildCentric, 100, true),
         ],
         not_covered: vec![
-            "other networks, other instances of the parent servers".to_owned(),
+            "seen from 1 network; other networks, other anycast instances and caches are not proved"
+                .to_owned(),
             "what caches hold that were not asked".to_owned(),
         ],
         bounds: Bounds {

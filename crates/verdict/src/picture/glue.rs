@@ -4,7 +4,8 @@
 //! no two findings state the same fact. [`Picture::glue_facts`] gathers them: one [`GlueFact`]
 //! for each host and each set of instances that show the same.
 //!
-//! That glue is missing is said only where an answer proves it ([`Answer::is_complete`]).
+//! That glue is missing is said only where an answer proves it
+//! ([`Answer::is_complete`](super::Answer::is_complete)).
 
 use std::{
     collections::{BTreeMap, BTreeSet},

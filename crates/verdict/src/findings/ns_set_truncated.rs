@@ -16,6 +16,7 @@ use std::net::IpAddr;
 
 use bailiwick_core::{
     finding::{Actor, Finding, Severity},
+    name::Name,
     observation::Withheld,
     report::Lookup,
     server::Family,
@@ -41,16 +42,22 @@ pub(crate) const RULE: Rule = Rule {
 
 fn find(picture: &Picture) -> Vec<Finding> {
     let left_out = &picture.left_out;
-    let untried = picture
+    let not_tried: Vec<&Name> = picture
         .lookups
         .iter()
         .filter(|(_, lookup)| ***lookup == Lookup::NotTried)
-        .map(|(name, _)| name.to_string());
+        .map(|(name, _)| *name)
+        .collect();
+    // With glue, a look-up would only have told whether the glue is right.
+    let untried = not_tried
+        .iter()
+        .filter(|name| picture.published(name).is_empty());
+    let nested = left_out.lookups.saturating_sub(not_tried.len());
     let unasked = unasked(picture);
     let parts = [
         (left_out.names, "name"),
         (left_out.addresses, "address"),
-        (left_out.lookups, "look-up"),
+        (untried.clone().count() + nested, "look-up"),
         (
             if unasked.is_empty() {
                 0
@@ -69,6 +76,7 @@ fn find(picture: &Picture) -> Vec<Finding> {
         return Vec::new();
     }
     let mut which: Vec<String> = untried
+        .map(ToString::to_string)
         .chain(unasked.iter().map(ToString::to_string))
         .collect();
     if which.len() > SHOWN {
@@ -141,7 +149,7 @@ mod tests {
             exchanges: 3,
             ..LeftOut::default()
         };
-        let cases: [(Fixture, &[&str], &str); 5] = [
+        let cases: [(Fixture, &[&str], &str); 6] = [
             (world(), &[], "nothing was left out"),
             (
                 world().left_out(some),
@@ -150,13 +158,20 @@ mod tests {
             ),
             (
                 world()
-                    .left_out(lookups)
+                    .left_out(lookups.clone())
                     .lookup("ns.provider.net.", Lookup::NotTried),
                 &[
                     "warning: 1 look-up more than the limits allow, and not tried \
                      (ns.provider.net.)",
                 ],
                 "limit B5",
+            ),
+            (
+                Fixture::healthy("ns1.example.com. 192.0.2.1; ns1.other.com. 192.0.2.2")
+                    .left_out(lookups)
+                    .lookup("ns1.other.com.", Lookup::NotTried),
+                &[],
+                "a sibling with glue: its look-up would only confirm it",
             ),
             (
                 world().left_out(packets.clone()),

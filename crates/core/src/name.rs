@@ -5,7 +5,7 @@
 //! a dot or a control octet inside a label survives, and is printed with the
 //! escapes of RFC 1035, section 5.1.
 
-use std::{cmp::Ordering, fmt, str::FromStr};
+use std::{cmp::Ordering, fmt, str::FromStr, sync::Arc};
 
 /// The longest name, in octets on the wire, root label included (RFC 1035, section 2.3.4).
 pub const MAX_NAME: usize = 255;
@@ -15,11 +15,12 @@ pub const MAX_LABEL: usize = 63;
 /// An absolute domain name, case-folded.
 ///
 /// The order is the canonical one (RFC 4034, section 6.1): by labels from the
-/// root down, so a zone sorts directly before what lies below it.
+/// root down, so a zone sorts directly before what lies below it. Clones share
+/// their octets.
 #[derive(Clone, Eq, PartialEq, Hash)]
 pub struct Name {
-    /// Labels from the left, without the root label.
-    labels: Box<[Box<[u8]>]>,
+    /// Each label behind its length, in lower case, with the root label.
+    wire: Arc<[u8]>,
 }
 
 /// Why a text or a sequence of labels is not a domain name.
@@ -65,7 +66,7 @@ impl Name {
     #[must_use]
     pub fn root() -> Self {
         Self {
-            labels: Box::new([]),
+            wire: Arc::new([0]),
         }
     }
 
@@ -79,89 +80,123 @@ impl Name {
         I: IntoIterator<Item = L>,
         L: AsRef<[u8]>,
     {
+        let mut wire = [0; MAX_NAME];
         let mut length = 1;
-        let mut kept = Vec::new();
         for label in labels {
             let label = label.as_ref();
-            match label.len() {
+            let octets = match label.len() {
                 0 => return Err(NameError::EmptyLabel { at: length - 1 }),
                 n if n > MAX_LABEL => return Err(NameError::LongLabel { length: n }),
-                n => length += n + 1,
+                n => u8::try_from(n).unwrap_or(0),
+            };
+            let start = length;
+            length += 1 + label.len();
+            // A name that is too long is read to its end, for the sake of the error.
+            if let Some([first, rest @ ..]) = wire.get_mut(start - 1..length - 1) {
+                *first = octets;
+                rest.copy_from_slice(label);
+                rest.make_ascii_lowercase();
             }
-            kept.push(label.to_ascii_lowercase().into_boxed_slice());
         }
         if length > MAX_NAME {
             return Err(NameError::LongName { length });
         }
         Ok(Self {
-            labels: kept.into(),
+            wire: wire[..length].into(),
         })
     }
 
     /// Returns the labels, leftmost first, without the root label.
     pub fn labels(&self) -> impl DoubleEndedIterator<Item = &[u8]> + ExactSizeIterator {
-        self.labels.iter().map(AsRef::as_ref)
+        let (starts, count) = self.starts();
+        (0..count).map(move |label| {
+            let start = usize::from(starts[label]);
+            let length = usize::from(self.wire[start]);
+            &self.wire[start + 1..=start + length]
+        })
+    }
+
+    /// Returns where labels start, and how many there are. A name has at most 127.
+    fn starts(&self) -> ([u8; MAX_NAME / 2], usize) {
+        let mut starts = [0; MAX_NAME / 2];
+        let mut count = 0;
+        let mut at = 0;
+        while self.wire[usize::from(at)] != 0 {
+            starts[count] = at;
+            count += 1;
+            at += 1 + self.wire[usize::from(at)];
+        }
+        (starts, count)
+    }
+
+    /// Returns the name that begins at an octet, where one of the labels starts.
+    fn suffix(&self, start: usize) -> Self {
+        Self {
+            wire: self.wire[start..].into(),
+        }
     }
 
     /// Returns how many labels the name has; the root has none.
     #[must_use]
     pub fn label_count(&self) -> usize {
-        self.labels.len()
+        self.starts().1
     }
 
     /// Returns whether this is the root.
     #[must_use]
     pub fn is_root(&self) -> bool {
-        self.labels.is_empty()
+        self.wire.len() == 1
     }
 
     /// Returns the length on the wire in octets, root label included.
     #[must_use]
     pub fn wire_length(&self) -> usize {
-        1 + self.labels.iter().map(|l| l.len() + 1).sum::<usize>()
+        self.wire.len()
     }
 
     /// Returns the uncompressed wire form in canonical (lower) case (RFC 4034, section 6.2).
     #[must_use]
     pub fn to_wire(&self) -> Vec<u8> {
-        let mut wire = Vec::with_capacity(self.wire_length());
-        for label in &self.labels {
-            // Labels have at most 63 octets; the constructor checked it.
-            wire.push(u8::try_from(label.len()).unwrap_or(0));
-            wire.extend_from_slice(label);
-        }
-        wire.push(0);
-        wire
+        self.wire.to_vec()
     }
 
     /// Returns the name without its leftmost label; `None` for the root.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
-        (!self.is_root()).then(|| Self {
-            labels: self.labels[1..].into(),
-        })
+        (!self.is_root()).then(|| self.suffix(1 + usize::from(self.wire[0])))
     }
 
     /// Returns the ancestor (or self) that has `count` labels; `None` if the name has fewer.
     #[must_use]
     pub fn ancestor(&self, count: usize) -> Option<Self> {
-        let skip = self.label_count().checked_sub(count)?;
-        Some(Self {
-            labels: self.labels[skip..].into(),
-        })
+        let (starts, own) = self.starts();
+        match own.checked_sub(count)? {
+            0 => Some(self.clone()),
+            _ if count == 0 => Some(Self::root()),
+            skipped => Some(self.suffix(starts[skipped].into())),
+        }
     }
 
     /// Returns whether the name is `other` or lies below it, by labels.
     #[must_use]
     pub fn is_at_or_below(&self, other: &Self) -> bool {
-        self.labels.len() >= other.labels.len()
-            && self.labels[self.labels.len() - other.labels.len()..] == *other.labels
+        let Some(above) = self.wire.len().checked_sub(other.wire.len()) else {
+            return false;
+        };
+        // Equal octets at the end are equal labels only where a label starts.
+        self.wire[above..] == *other.wire && {
+            let (starts, count) = self.starts();
+            above + 1 == self.wire.len()
+                || starts[..count]
+                    .iter()
+                    .any(|&start| usize::from(start) == above)
+        }
     }
 
     /// Returns whether the name lies strictly below `other`, by labels.
     #[must_use]
     pub fn is_below(&self, other: &Self) -> bool {
-        self.labels.len() > other.labels.len() && self.is_at_or_below(other)
+        self.wire.len() > other.wire.len() && self.is_at_or_below(other)
     }
 
     /// Returns the name one label below this one.
@@ -188,7 +223,10 @@ impl Name {
 
 impl Ord for Name {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.labels.iter().rev().cmp(other.labels.iter().rev())
+        if self.wire == other.wire {
+            return Ordering::Equal;
+        }
+        self.labels().rev().cmp(other.labels().rev())
     }
 }
 
@@ -258,7 +296,7 @@ impl fmt::Display for Name {
         if self.is_root() {
             return f.write_str(".");
         }
-        for label in &self.labels {
+        for label in self.labels() {
             for &octet in label {
                 match octet {
                     b'.' | b'\\' | b'"' | b';' | b'(' | b')' | b'@' | b'$' => {
@@ -353,6 +391,13 @@ mod tests {
                 false,
                 "an escaped dot is no border",
             ),
+            (
+                r"a\003one\002ee.",
+                "one.ee.",
+                false,
+                "octets of a label that look like labels",
+            ),
+            ("ee.", "one.ee.", false, "above it"),
         ];
         for (below, above, expected, why) in cases {
             assert_eq!(
@@ -361,6 +406,44 @@ mod tests {
                 "{below} {above}: {why}"
             );
         }
+    }
+
+    #[test]
+    fn names_are_taken_apart_at_labels() {
+        let long = name("a.bc.example.");
+        assert_eq!(long.parent(), Some(name("bc.example.")));
+        assert_eq!(name("a.").parent(), Some(Name::root()));
+        assert_eq!(Name::root().parent(), None);
+        let ancestors = [
+            (0, Some(".")),
+            (1, Some("example.")),
+            (2, Some("bc.example.")),
+            (3, Some("a.bc.example.")),
+            (4, None),
+        ];
+        for (count, expected) in ancestors {
+            assert_eq!(long.ancestor(count), expected.map(name), "{count} labels");
+        }
+        let labels: Vec<_> = long.labels().rev().collect();
+        assert_eq!(labels, [b"example".as_slice(), b"bc", b"a"]);
+        assert_eq!((long.label_count(), long.wire_length()), (3, 14));
+        assert_eq!(long.to_wire(), b"\x01a\x02bc\x07example\x00");
+        assert_eq!(name("a.b.").child(b"C"), Ok(name("c.a.b.")));
+    }
+
+    #[test]
+    fn the_longest_names_are_kept_and_longer_ones_refused() {
+        let longest = Name::from_labels([b"a"; 127]).unwrap();
+        assert_eq!(
+            (longest.wire_length(), longest.label_count()),
+            (MAX_NAME, 127)
+        );
+        assert_eq!(longest.labels().count(), 127);
+        assert_eq!(
+            longest.child(b"a"),
+            Err(NameError::LongName { length: 257 })
+        );
+        assert!(longest > longest.parent().unwrap());
     }
 
     #[test]

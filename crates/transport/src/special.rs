@@ -118,9 +118,12 @@ fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
 }
 
 /// What no registry row refuses, or what leads to IPv4 in ways that cannot be checked.
-const REFUSED_V6: [Block; 5] = [
+const REFUSED_V6: [Block; 6] = [
     // Multicast (RFC 4291, section 2.7).
     Block::v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8),
+    // Site-local addresses: never given to anybody, and networks that use them may go on
+    // (RFC 3879, section 4).
+    Block::v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10),
     // IPv4-compatible addresses (RFC 4291, section 2.5.5.1: deprecated).
     Block::v6([0, 0, 0, 0, 0, 0, 0, 0], 96),
     // Local translation prefixes (RFC 8215): whose translator, nobody can tell.

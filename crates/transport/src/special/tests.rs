@@ -195,13 +195,13 @@ const EDGES: &[(&str, &str, bool, bool, bool)] = &[
         "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
         false,
         true,
-        true,
+        false,
     ),
-    // Site-local addresses are ordinary ones since RFC 3879.
+    // Site-local addresses are in no registry, and still in use where nobody sees it.
     (
         "fec0::",
         "feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
-        true,
+        false,
         false,
         false,
     ),
@@ -209,7 +209,7 @@ const EDGES: &[(&str, &str, bool, bool, bool)] = &[
         "ff00::",
         "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
         false,
-        true,
+        false,
         false,
     ),
 ];
@@ -445,7 +445,7 @@ mod reference {
             [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] => false,
             [0x2002 | 0x5f00, ..] => false,
             [0x3fff, second, ..] => second >= 0x1000,
-            [0xfc00..=0xfdff, ..] | [0xfe80..=0xfebf, ..] | [0xff00..=0xffff, ..] => false,
+            [0xfc00..=0xfdff, ..] | [0xfe80..=0xffff, ..] => false,
             _ => true,
         }
     }

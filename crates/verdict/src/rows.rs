@@ -210,7 +210,7 @@ pub(crate) fn not_covered(picture: &Picture, published: &Published) -> Vec<Strin
             if vantage.testifies() && !vantage.alive(family) {
                 lines.push(format!(
                     "nothing answers over {family} at {}; nothing is said about {family}",
-                    here(&vantage.id.0)
+                    vantage.place()
                 ));
             }
         }
@@ -255,12 +255,4 @@ pub(crate) fn not_covered(picture: &Picture, published: &Published) -> Vec<Strin
         lines.push("no public resolver was asked".to_owned());
     }
     lines
-}
-
-fn here(vantage: &str) -> &str {
-    if vantage == "local" {
-        "this machine"
-    } else {
-        vantage
-    }
 }

@@ -174,7 +174,39 @@ pub const CATALOGUE: &[&Rule] = &[
     &delegation_too_deep::RULE,
     &ns_set_truncated::RULE,
     // The parent's publication.
+    &parent_servers_divergent::RULE,
+    &parent_instances_divergent::RULE,
+    &parent_instance_lagging::RULE,
+    &parent_instance_contradicts::RULE,
     &parent_family_divergent::RULE,
+    &parent_transport_divergent::RULE,
+    &glue_partially_updated::RULE,
+    // The zone's servers.
+    &child_unreachable_from_vantage::RULE,
+    &child_tcp_blocked::RULE,
+    &child_udp_blocked::RULE,
+    &child_edns_broken::RULE,
+    &child_family_unreachable::RULE,
+    &child_ns_host_missing::RULE,
+    &child_ns_host_inconsistent::RULE,
+    &ns_sets_differ_between_children::RULE,
+    &soa_serial_divergent_children::RULE,
+    &old_address_still_authoritative::RULE,
+    &ds_broken_after_move::RULE,
+    // Resolvers.
+    &cold_start_model_fails::RULE,
+    &resolver_servfail_glue::RULE,
+    &resolver_servfail_dnssec::RULE,
+    &resolver_stale_answer::RULE,
+    &resolver_negative_cached::RULE,
+    // The vantage point and the run: never about the domain.
+    &vantage_intercepted::RULE,
+    &vantage_lossy::RULE,
+    &vantage_family_missing::RULE,
+    &vantage_resolver_hijacked::RULE,
+    &parent_coverage_incomplete::RULE,
+    &baseline_missing::RULE,
+    &quorum_not_met::RULE,
 ];
 
 /// Findings that are documented but need what a single check from one place does not have, each
@@ -195,10 +227,6 @@ pub const WAITING: &[(&str, &str)] = &[
         "a view from the name server's own network",
     ),
     (
-        "old-address-still-authoritative",
-        "a declared change with the addresses before it",
-    ),
-    (
         "old-address-decommissioned-early",
         "a declared change with the addresses before it",
     ),
@@ -217,6 +245,10 @@ pub const WAITING: &[(&str, &str)] = &[
         "samples of several places of one resolver",
     ),
     ("resolver-beyond-bound", "a declared change with its time"),
+    (
+        "resolver-path-hijacked",
+        "known identities; vantage-resolver-hijacked says what is seen",
+    ),
     ("rdap-glue-differs", "the registry's data (RDAP)"),
     ("rdap-ns-differs", "the registry's data (RDAP)"),
     ("registrar-rdap-differs", "the registrar's data"),
@@ -244,4 +276,74 @@ pub const WAITING: &[(&str, &str)] = &[
 #[must_use]
 pub fn named(code: &str) -> Option<&'static Rule> {
     CATALOGUE.iter().copied().find(|rule| rule.code == code)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::fixture::Fixture;
+
+    const TOPICS: [&str; 5] = [
+        "domain-transfer",
+        "nameserver-not-responding",
+        "resolution-failure",
+        "servfail",
+        "zone-transfer",
+    ];
+
+    #[test]
+    fn every_rule_explains_itself() {
+        let mut codes = BTreeSet::new();
+        for rule in CATALOGUE {
+            let code = rule.code;
+            let text = rule.explanation();
+            assert!(codes.insert(code), "{code} is there twice");
+            assert!(text.starts_with(&format!("`{code}`: ")), "{code}: header");
+            assert!(text.split("\n\n").count() >= 3, "{code}: what, why, what to do");
+            assert!(!rule.title.is_empty() && !rule.title.ends_with('.'), "{code}");
+            assert!(!rule.source.is_empty(), "{code}");
+            let known = |topic: &&str| TOPICS.contains(topic);
+            assert!(rule.related.iter().all(known), "{code}: {:?}", rule.related);
+        }
+    }
+
+    #[test]
+    fn headers_refer_to_findings_that_exist() {
+        for rule in CATALOGUE {
+            // Words in backquotes that look like the code of a finding.
+            let text = rule.explanation();
+            let quoted = text.split('`').skip(1).step_by(2);
+            let codes = quoted.filter(|word| {
+                let family = word.split('-').next().unwrap_or_default();
+                let model = word.starts_with("parent-strict") || *word == "child-centric";
+                let families = ["glue", "ns", "sibling", "child", "parent"];
+                !model && word.contains('-') && families.contains(&family)
+            });
+            for code in codes {
+                let waiting = WAITING.iter().any(|(known, _)| *known == code);
+                assert!(named(code).is_some() || waiting, "{}: {code}", rule.code);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_wrong_in_a_healthy_world() {
+        let worlds = [
+            "ns1.example.com. 192.0.2.1; ns2.example.com. 192.0.2.2",
+            "ns1.example.com. 192.0.2.1 2001:db8::1; ns2.example.com. 192.0.2.2 2001:db8::2",
+            "example.com. 192.0.2.1; ns2.example.com. 192.0.2.2",
+        ];
+        for text in worlds {
+            let evidence = Fixture::healthy(text).evidence();
+            let picture = Picture::of(&evidence);
+            let found: Vec<Finding> = CATALOGUE
+                .iter()
+                .flat_map(|rule| (rule.find)(&picture))
+                .filter(|finding| finding.severity > Severity::Info)
+                .collect();
+            assert_eq!(found, [], "{text}");
+        }
+    }
 }

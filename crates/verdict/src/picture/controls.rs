@@ -16,6 +16,7 @@ use std::{
 };
 
 use bailiwick_core::{
+    finding::Source,
     message::Rcode,
     name::Name,
     observation::Outcome,
@@ -55,6 +56,8 @@ pub struct Vantage<'e> {
     pub fitness: Fitness,
     /// Families in which it asked, or was to ask, a root or parent server.
     pub tried: BTreeSet<Family>,
+    /// Families and transports in which it asked, or was to ask, a root or parent server.
+    pub asked: BTreeSet<(Family, Via)>,
     /// Families and transports in which some authoritative server answered.
     pub heard: BTreeSet<(Family, Via)>,
     /// Loss (control C8).
@@ -63,6 +66,11 @@ pub struct Vantage<'e> {
     pub late: usize,
     /// Resolver addresses that invent answers for names that do not exist (control C5).
     pub hijacked: BTreeSet<IpAddr>,
+    /// Answers that nobody should have given.
+    pub suspicious: Vec<Source>,
+    /// Questions to root and parent servers without answer, in families and over transports in
+    /// which nothing answers.
+    pub unanswered: Vec<Source>,
     /// What the controls noticed, one line each.
     pub notes: Vec<String>,
     /// Packets sent.
@@ -81,13 +89,19 @@ impl<'e> Vantage<'e> {
         let mut vantage = Self {
             id: &report.vantage.id,
             fitness: Fitness::Healthy,
-            tried: tried(report),
+            tried: asked(report)
+                .into_iter()
+                .map(|(family, _)| family)
+                .collect(),
+            asked: asked(report),
             loss: loss(report, &heard),
             heard,
             late: all(report)
                 .filter(|seen| matches!(seen.outcome, Outcome::Late(_)))
                 .count(),
             hijacked: hijacked(report),
+            suspicious: Vec::new(),
+            unanswered: Vec::new(),
             notes: Vec::new(),
             packets: report.packets,
             started: report.started,
@@ -115,6 +129,21 @@ impl<'e> Vantage<'e> {
         self.heard.iter().map(|(family, _)| *family).collect()
     }
 
+    /// Returns whether it asked root or parent servers that way, and none answered.
+    #[must_use]
+    pub fn lacks(&self, family: Family, via: Via) -> bool {
+        self.asked.contains(&(family, via)) && !self.heard.contains(&(family, via))
+    }
+
+    /// Returns what to call it in a sentence.
+    #[must_use]
+    pub fn place(&self) -> &'e str {
+        match self.id.0.as_str() {
+            "local" => "this machine",
+            other => other,
+        }
+    }
+
     /// Returns whether silence in this family over this transport says something about the
     /// server: the vantage point is healthy and others answer it that way.
     #[must_use]
@@ -123,7 +152,7 @@ impl<'e> Vantage<'e> {
     }
 
     fn judge(&mut self, report: &Report) {
-        self.note_families();
+        self.note_families(report);
         let blackhole = self.note_blackhole(report);
         let proxied = self.note_answers_for_others(report);
         let always_yes = self.note_inventions(report);
@@ -147,14 +176,18 @@ impl<'e> Vantage<'e> {
         };
     }
 
-    fn note_families(&mut self) {
+    fn note_families(&mut self, report: &Report) {
+        self.unanswered = all(report)
+            .filter(|s| upwards(s) && self.lacks(Family::of(s.server.address), s.via))
+            .map(|s| s.source())
+            .collect();
         for family in self.tried.clone() {
             if !self.alive(family) {
                 self.notes.push(format!("nothing answers over {family}"));
                 continue;
             }
             for (via, text) in [(Via::Udp, "UDP"), (Via::Tcp, "TCP")] {
-                if !self.heard.contains(&(family, via)) {
+                if self.lacks(family, via) {
                     self.notes
                         .push(format!("nothing answers over {family} {text}"));
                 }
@@ -166,6 +199,7 @@ impl<'e> Vantage<'e> {
     fn note_blackhole(&mut self, report: &Report) -> bool {
         let answered = all(report).find(|s| s.role == Role::Blackhole && s.reply().is_some());
         if let Some(seen) = answered {
+            self.suspicious.push(seen.source());
             self.notes.push(format!(
                 "{} answers, though nothing may answer there",
                 seen.server.address
@@ -186,15 +220,24 @@ impl<'e> Vantage<'e> {
         let offering = offers.values().filter(|offers| **offers).count();
         let everybody = offering >= 2 && offering * 2 >= offers.len();
         if everybody {
+            let offered = all(report).filter(|s| {
+                s.via == Via::Udp
+                    && upwards(s)
+                    && s.reply().is_some_and(|m| m.flags.recursion_available)
+            });
+            self.suspicious.extend(offered.map(|s| s.source()));
             self.notes.push(format!(
                 "{offering} of {} root and parent servers seem to offer recursion",
                 offers.len()
             ));
         }
         let counting = counting_down(report);
-        if let Some(server) = counting {
-            self.notes
-                .push(format!("the TTLs of {server} count down as in a cache"));
+        if let Some(later) = counting {
+            self.suspicious.push(later.source());
+            self.notes.push(format!(
+                "the TTLs of {} count down as in a cache",
+                later.server.address
+            ));
         }
         everybody || counting.is_some()
     }
@@ -206,6 +249,8 @@ impl<'e> Vantage<'e> {
                 "the resolver {address} invents answers for names that do not exist"
             ));
         }
+        let invented_by = serving(report, Purpose::Control(Control::Absent)).filter(invented);
+        self.suspicious.extend(invented_by.map(|s| s.source()));
         let parent = serving(report, Purpose::Control(Control::Absent))
             .any(|s| s.role != Role::Resolver && invented(&s));
         if parent {
@@ -234,11 +279,11 @@ fn authoritative(seen: &Seen) -> bool {
     matches!(seen.role, Role::Root | Role::Parent | Role::Child)
 }
 
-fn tried(report: &Report) -> BTreeSet<Family> {
+fn asked(report: &Report) -> BTreeSet<(Family, Via)> {
     all(report)
         .filter(upwards)
-        .map(|seen| Family::of(seen.server.address))
-        .filter(|family| report.vantage.families.contains(family))
+        .map(|seen| (Family::of(seen.server.address), seen.via))
+        .filter(|(family, _)| report.vantage.families.contains(family))
         .collect()
 }
 
@@ -249,29 +294,26 @@ fn heard(report: &Report) -> BTreeSet<(Family, Via)> {
         .collect()
 }
 
-/// C8. A question counts if the same address answered another one over the same transport, or,
-/// at a root or parent server, over the other transport: those are expected to do both, as far
-/// as the family has that transport at all.
+/// C8. A question counts if the same address answered another one over the same transport and
+/// with EDNS alike, or, at a root or parent server, any other one: those are expected to answer
+/// every way, as far as the family has that transport here at all.
 fn loss(report: &Report, heard: &BTreeSet<(Family, Via)>) -> Loss {
-    let answered: BTreeSet<(IpAddr, Via)> = all(report)
+    let answered: BTreeSet<(IpAddr, Via, bool)> = all(report)
         .filter(|seen| authoritative(seen) && seen.reply().is_some())
-        .map(|seen| (seen.server.address, seen.via))
+        .map(|seen| (seen.server.address, seen.via, seen.options.edns))
         .collect();
+    let alive: BTreeSet<IpAddr> = answered.iter().map(|(address, ..)| *address).collect();
     let mut loss = Loss::default();
     for seen in all(report).filter(authoritative) {
         let address = seen.server.address;
-        let other = match seen.via {
-            Via::Udp => Via::Tcp,
-            _ => Via::Udp,
+        let expected = if upwards(&seen) {
+            alive.contains(&address)
+        } else {
+            answered.contains(&(address, seen.via, seen.options.edns)) && plain_question(&seen)
         };
-        let usable = heard.contains(&(Family::of(address), seen.via));
-        let alive = answered.contains(&(address, seen.via))
-            || (upwards(&seen) && answered.contains(&(address, other)));
-        // A server may drop questions with EDNS, or of one kind, for ever: only questions
-        // that every server answers tell loss from that.
         // A connection is lost or kept as a whole: its first question stands for it.
         let counted = seen.via != Via::Tcp || seen.id.question == 0;
-        if !(counted && usable && alive) || (seen.role == Role::Child && !plain_question(&seen)) {
+        if !(counted && expected && heard.contains(&(Family::of(address), seen.via))) {
             continue;
         }
         match seen.outcome {
@@ -286,6 +328,8 @@ fn loss(report: &Report, heard: &BTreeSet<(Family, Via)>) -> Loss {
     loss
 }
 
+/// SOA and NS: what every server of a zone answers. It may drop other types for ever, so only
+/// these tell loss from that.
 fn plain_question(seen: &Seen) -> bool {
     matches!(seen.question.record_type, RecordType::SOA | RecordType::NS)
 }
@@ -304,7 +348,7 @@ fn hijacked(report: &Report) -> BTreeSet<IpAddr> {
 }
 
 /// A server whose referral three seconds later has smaller TTLs than at first.
-fn counting_down(report: &Report) -> Option<IpAddr> {
+fn counting_down(report: &Report) -> Option<Seen<'_>> {
     serving(report, Purpose::Control(Control::Constancy)).find_map(|later| {
         let first = all(report).find(|first| {
             first.purpose == Purpose::Parent
@@ -321,7 +365,7 @@ fn counting_down(report: &Report) -> Option<IpAddr> {
         let more = after
             .iter()
             .any(|(name, ttl)| before.get(name).is_some_and(|first| ttl > first));
-        (fewer && !more).then_some(later.server.address)
+        (fewer && !more).then_some(later)
     })
 }
 

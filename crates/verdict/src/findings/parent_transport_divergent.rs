@@ -1,0 +1,141 @@
+//! `parent-transport-divergent`: a parent server says one thing over UDP and another over TCP.
+//!
+//! An answer over UDP may be shorter than the one over TCP, with the TC flag set. It must not
+//! say anything else. Here it does, and nothing tells two machines apart that might stand behind
+//! the address: either there are two, one of them not updated, or something on the way changes
+//! answers over one of the transports.
+//!
+//! Glue that is only missing over UDP without TC is `glue-truncated-without-tc`.
+//!
+//! Check again from another network. If the difference is gone there, look for a middlebox on
+//! the way from here; if it is the same, report it to the registry.
+
+use bailiwick_core::{
+    delegation::Delegation,
+    finding::{Actor, Finding, Severity},
+};
+
+use crate::{
+    picture::{Answer, Instance, Picture, Referral},
+    rule::Rule,
+};
+
+/// The rule.
+pub(crate) const RULE: Rule = Rule {
+    code: "parent-transport-divergent",
+    severity: Severity::Warning,
+    actor: Actor::Registry,
+    title: "a parent server differs between UDP and TCP",
+    text: include_str!("parent_transport_divergent.rs"),
+    source: "RFC 7766, section 5; RFC 2181, section 9",
+    related: &["resolution-failure"],
+    find,
+};
+
+fn find(picture: &Picture) -> Vec<Finding> {
+    picture
+        .instances
+        .iter()
+        .filter_map(|instance| {
+            let (udp, tcp) = answers(instance)?;
+            let what = difference(udp, tcp)?;
+            let finding = RULE
+                .about(picture.zone)
+                .server(&instance.server)
+                .detail(format!(
+                    "{} says other things over UDP than over TCP: {what}",
+                    instance.server
+                ))
+                .remedy(format!(
+                    "Check from another network; if it is the same there, report {} to the \
+                     registry of {}",
+                    instance.server,
+                    picture.parent.map(ToString::to_string).unwrap_or_default()
+                ))
+                .evidence([udp.seen.source(), tcp.seen.source()]);
+            Some(finding.done())
+        })
+        .collect()
+}
+
+fn answers<'i, 'e>(instance: &'i Instance<'e>) -> Option<(&'i Answer<'e>, &'i Answer<'e>)> {
+    let (udp, tcp) = (instance.udp.as_ref()?, instance.tcp.as_ref()?);
+    (!udp.truncated).then_some((udp, tcp))
+}
+
+fn difference(udp: &Answer, tcp: &Answer) -> Option<String> {
+    match (udp.referral.as_ref()?, tcp.referral.as_ref()?) {
+        (Referral::Delegation(udp), Referral::Delegation(tcp)) => contradiction(udp, tcp),
+        (Referral::Delegation(_), Referral::Absent | Referral::Inside(_)) => {
+            Some("a delegation over UDP only".to_owned())
+        }
+        (Referral::Absent | Referral::Inside(_), Referral::Delegation(_)) => {
+            Some("a delegation over TCP only".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// What the answer over UDP has that the one over TCP has not; leaving out is another matter.
+fn contradiction(udp: &Delegation, tcp: &Delegation) -> Option<String> {
+    if !udp.name_servers.keys().eq(tcp.name_servers.keys()) {
+        return Some("the NS names differ".to_owned());
+    }
+    udp.name_servers.iter().find_map(|(host, glue)| {
+        let whole = tcp.glue_of(host)?;
+        let other = glue.keys().find(|address| !whole.contains_key(*address))?;
+        Some(format!("{host} is {other} over UDP only"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Fixture, lines};
+
+    const BOTH: &str = "ns1.example.com. 192.0.2.1; ns2.example.com. 192.0.2.2";
+    const A: &str = "198.51.100.1";
+
+    #[test]
+    fn udp_may_be_shorter_but_not_other() {
+        let udp = |text: &str, truncated| Fixture::healthy(BOTH).parent_udp_at(A, text, truncated);
+        let old = "ns1.example.com. 192.0.2.10; ns2.example.com. 192.0.2.2";
+        let line = |what: &str| {
+            vec![format!(
+                "warning a.gtld.test. {A}: a.gtld.test. {A} says other things over UDP than over \
+                 TCP: {what}"
+            )]
+        };
+        let cases = [
+            (udp(BOTH, false), vec![], "the same"),
+            (
+                udp("ns1.example.com. 192.0.2.1; ns2.example.com.", false),
+                vec![],
+                "glue left out: another finding",
+            ),
+            (
+                udp("ns1.example.com.", true),
+                vec![],
+                "cut off, and said so",
+            ),
+            (
+                udp(old, false),
+                line("ns1.example.com. is 192.0.2.10 over UDP only"),
+                "other glue",
+            ),
+            (
+                udp("ns1.example.com. 192.0.2.1", false),
+                line("the NS names differ"),
+                "fewer names",
+            ),
+            (
+                udp(old, false).nsid_at(A, "one", "two"),
+                vec![],
+                "two instances: another finding",
+            ),
+        ];
+        for (world, expected, why) in cases {
+            assert_eq!(lines(&RULE, &world), expected, "{why}");
+        }
+    }
+}

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test uses some of them")]
 #![allow(clippy::unwrap_used, reason = "the texts are constants")]
 
+pub(crate) mod schema;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,

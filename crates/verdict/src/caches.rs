@@ -59,15 +59,14 @@ impl Sampled {
     }
 }
 
-/// Returns the resolvers that are well, asked from a place that is fit, and that do not invent
-/// answers.
+/// Returns the resolvers that are well, asked from a place that is fit. Where one of them invents
+/// answers (control C5, asked of one for all), what stands there is not the service that it seems,
+/// so none of that place is believed.
 pub(crate) fn usable<'p, 'e>(picture: &'p Picture<'e>) -> impl Iterator<Item = &'p Resolver<'e>> {
     picture.resolvers.iter().filter(|resolver| {
         resolver.is_well()
             && picture.vantages.iter().any(|vantage| {
-                vantage.id == resolver.vantage
-                    && vantage.testifies()
-                    && !vantage.hijacked.contains(&resolver.address)
+                vantage.id == resolver.vantage && vantage.testifies() && vantage.hijacked.is_empty()
             })
     })
 }
@@ -187,6 +186,13 @@ mod tests {
                 "a resolver that fails the control says nothing",
             ),
             (world().no_resolvers(), Unknown, 0, 0, "none was asked"),
+            (
+                world().hijacked("google"),
+                Unknown,
+                0,
+                0,
+                "one invents answers, so nothing here is what it seems",
+            ),
         ];
         for (world, caches, resolving, failing, why) in cases {
             let evidence = world.evidence();

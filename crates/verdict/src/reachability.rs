@@ -11,13 +11,14 @@ use std::collections::BTreeSet;
 use bailiwick_core::{
     record::{Dnskey, Ds},
     report::{Found, Lookup, Lost},
+    vantage::Fitness,
     verdict::{Model, ModelResult, Reachability},
 };
 
 use crate::{
     caches::Sampled,
     chain,
-    picture::{Child, Instance, Picture},
+    picture::{Child, Instance, Picture, Vantage},
     usable::{self, Addresses, How, Usable},
 };
 
@@ -120,8 +121,13 @@ pub(crate) fn outage(picture: &Picture, sampled: &Sampled) -> Option<Outage> {
         })
         .collect();
     let complete = !found.contains(&Addresses::Unknown);
+    let failing = sampled.failing.len() >= WITNESSES && sampled.resolving.is_empty();
     if addresses.is_empty() && delegating > 0 {
-        return complete.then(|| no_address(picture));
+        if complete {
+            return Some(no_address(picture));
+        }
+        // The servers of the names' own zones are silent here, and resolvers fail, too.
+        return (is_lost_in_silence(picture) && failing).then_some(Outage::Silence);
     }
     let each = addresses
         .iter()
@@ -144,7 +150,6 @@ pub(crate) fn outage(picture: &Picture, sampled: &Sampled) -> Option<Outage> {
             .child(*at)
             .is_some_and(|c| c.is_dead() || c.standing().answers())
     });
-    let failing = sampled.failing.len() >= WITNESSES && sampled.resolving.is_empty();
     (nothing_heard && failing).then_some(Outage::Silence)
 }
 
@@ -165,6 +170,17 @@ fn hosts_of(picture: &Picture) -> Vec<Addresses> {
         found.push(Addresses::Found(servers));
     }
     found
+}
+
+/// Whether the walk to the address of some name server ended where nobody gave a usable answer,
+/// as seen from a place whose silence counts.
+fn is_lost_in_silence(picture: &Picture) -> bool {
+    let healthy = |vantage: &Vantage| vantage.fitness == Fitness::Healthy;
+    let silent = |lost: &Lost| matches!(lost, Lost::NoUsableAnswer { .. } | Lost::NoAddress { .. });
+    picture.vantages.iter().any(healthy)
+        && picture
+            .delegated_hosts()
+            .any(|host| matches!(host.lookup, Some(Lookup::Lost(lost)) if silent(lost)))
 }
 
 fn no_address(picture: &Picture) -> Outage {
@@ -287,6 +303,12 @@ mod tests {
         let cycle = || Lost::Cycle {
             path: vec![name("other.com.")],
         };
+        let dependency_lost = || {
+            let lost = Lost::NoUsableAnswer {
+                zone: name("other.net."),
+            };
+            Fixture::healthy("ns1.other.net.").lookup("ns1.other.net.", Lookup::Lost(lost))
+        };
         let cases = [
             (world(), Reachable, None, "all well"),
             (
@@ -405,6 +427,24 @@ mod tests {
                 Broken,
                 Some(Outage::NoAddress),
                 "the only name does not exist",
+            ),
+            (
+                dependency_lost().all_resolvers(fail, &[22]),
+                Broken,
+                Some(Outage::Silence),
+                "the zone of the only name is silent, and resolvers fail",
+            ),
+            (
+                dependency_lost(),
+                Unknown,
+                None,
+                "the zone of the only name is silent here, resolvers get through",
+            ),
+            (
+                dependency_lost().all_resolvers(fail, &[22]).lose(5),
+                Unknown,
+                None,
+                "the zone of the only name is silent for who loses packets",
             ),
             (
                 Fixture::healthy("ns1.other.net.").lookup("ns1.other.net.", Lookup::NotTried),

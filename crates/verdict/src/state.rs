@@ -40,12 +40,32 @@ impl Axes {
         let sampled = Sampled::of(picture);
         let outage = reachability::outage(picture, &sampled);
         let models = models::models(picture, outage.is_some());
+        if is_inside(picture) {
+            return Self::of_no_zone(picture, sampled, models);
+        }
         Self {
             published: Published::of(picture),
             reachability: reachability::reachability(picture, &sampled, outage, &models),
             models,
             outage,
             sampled,
+        }
+    }
+
+    /// Of a name that is no zone there is nothing to publish, to reach or to keep.
+    fn of_no_zone(picture: &Picture, sampled: Sampled, models: Vec<ModelResult>) -> Self {
+        Self {
+            published: Published {
+                publication: Publication::Unknown,
+                ..Published::of(picture)
+            },
+            reachability: Reachability::Unknown,
+            models,
+            outage: None,
+            sampled: Sampled {
+                caches: Caches::Unknown,
+                ..sampled
+            },
         }
     }
 }

@@ -566,7 +566,9 @@ impl Walker {
             .take(limits.name_servers)
             .cloned()
             .collect();
-        self.left_out.names += delegation.name_servers.len() - names.len();
+        // The same delegation is read from many servers: how much is left out, not how often.
+        let too_many = delegation.name_servers.len() - names.len();
+        self.left_out.names = self.left_out.names.max(too_many);
         let mut servers = BTreeSet::new();
         for name in &names {
             let Some(glue) = delegation.glue_of(name) else {

@@ -570,6 +570,7 @@ impl Walker {
         let too_many = delegation.name_servers.len() - names.len();
         self.left_out.names = self.left_out.names.max(too_many);
         let mut servers = BTreeSet::new();
+        let mut beyond = 0;
         for name in &names {
             let Some(glue) = delegation.glue_of(name) else {
                 continue;
@@ -588,11 +589,12 @@ impl Walker {
                             address,
                         });
                     } else {
-                        self.left_out.addresses += 1;
+                        beyond += 1;
                     }
                 }
             }
         }
+        self.left_out.addresses = self.left_out.addresses.max(beyond);
         Cut {
             zone: delegation.zone.clone(),
             names,

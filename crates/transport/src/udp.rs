@@ -60,7 +60,7 @@ pub(crate) async fn exchange(
     drop(turn);
     let answered = observation.reply().is_some();
     let _ = to.send(observation).await;
-    if !answered && let Some(late) = listener.listen_on().await {
+    if !answered && let Some(late) = listener.listen_on(to).await {
         let _ = to.send(late).await;
     }
     drop(permit);
@@ -132,10 +132,11 @@ impl Listener<'_> {
     }
 
     /// Listens on until an answer comes after all.
-    async fn listen_on(&mut self) -> Option<Observation> {
+    async fn listen_on(&mut self, to: &mpsc::Sender<Observation>) -> Option<Observation> {
         let ended = async {
             tokio::select! {
                 () = self.shared.stopped() => {}
+                () = to.closed() => {}
                 () = self.shared.uplink.crowded() => {}
                 () = tokio::time::sleep_until(self.shared.deadline()) => {}
             }

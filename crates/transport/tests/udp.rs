@@ -355,3 +355,35 @@ async fn options_reach_the_server() {
     ask(&network, query).await;
     assert_eq!(told.recv().await.unwrap().len(), 12 + 9 + 4, "no EDNS");
 }
+
+#[tokio::test]
+async fn who_only_listens_for_late_answers_makes_room() {
+    let silent = Behaviour::over_udp(|_| vec![]);
+    let silent = server::start_on([0; 4].into(), silent).await;
+    let network = network(silent.port());
+    let (to, mut from) = tokio::sync::mpsc::channel(400);
+    let mut exchanges = tokio::task::JoinSet::new();
+    // More than there are sockets; each to an address of its own, a few to a /24.
+    for n in 0..300_u16 {
+        let [high, low] = n.to_be_bytes();
+        let query = query([127, high, low, 1].into(), Via::Udp, &[RecordType::SOA]);
+        exchanges.spawn(network.exchange(query, to.clone()));
+    }
+    let mut silences = 0;
+    let all = async {
+        while silences < 300 {
+            let observation = from.recv().await.unwrap();
+            assert_eq!(observation.outcome, Outcome::Silence);
+            silences += 1;
+        }
+    };
+    tokio::time::timeout(PATIENCE * 4, all).await.unwrap();
+    assert_eq!(network.packets(), 300);
+    while exchanges.try_join_next().is_some() {}
+    assert!(exchanges.len() <= 256, "{} still listen", exchanges.len());
+    assert!(
+        exchanges.len() >= 100,
+        "only {} still listen",
+        exchanges.len()
+    );
+}

@@ -13,15 +13,9 @@ use bailiwick_core::{
 use crate::{
     picture::{Difference, Instance, Picture, Place},
     reachability::Outage,
+    rule::CONSEQUENCES,
     state::{Axes, Blind},
 };
-
-/// Findings that tell of a consequence. They are no culprits while there is another.
-const CONSEQUENCES: [&str; 3] = [
-    "cold-start-model-fails",
-    "resolver-servfail-glue",
-    "resolver-servfail-dnssec",
-];
 
 /// Returns the sentence, without the final stop.
 pub(crate) fn headline(

@@ -13,12 +13,15 @@
 //! - `publication`, `reachability` with `models`, `caches`: axes A, B and C
 //! - `state`: the table in which the first match wins
 
+use std::cmp::Reverse;
+
 use bailiwick_core::{
-    finding::{Finding, Severity},
+    finding::{Actor, Finding},
     report::Found,
     verdict::{Scope, State, Verdict},
 };
 
+mod blame;
 mod caches;
 mod chain;
 mod evidence;
@@ -103,7 +106,23 @@ fn findings(picture: &Picture, policy: &Policy) -> Vec<Finding> {
     for finding in &mut findings {
         policy.apply(finding);
     }
-    let rank = |severity: Severity| std::cmp::Reverse(severity);
-    findings.sort_by_key(|finding| rank(finding.severity));
+    findings.sort_by_key(|finding| Reverse(finding.severity));
+    trace_back(&mut findings);
     findings
+}
+
+/// Gives consequences the actor of their cause, and points to its remedy.
+fn trace_back(findings: &mut [Finding]) {
+    let is_consequence = |finding: &Finding| rule::CONSEQUENCES.contains(&finding.code.0);
+    let cause = findings
+        .iter()
+        .find(|f| f.actor != Actor::Vantage && !is_consequence(f))
+        .map(|cause| (cause.actor, cause.code));
+    let Some((actor, code)) = cause else {
+        return;
+    };
+    for finding in findings.iter_mut().filter(|f| is_consequence(f)) {
+        finding.actor = actor;
+        finding.remedy = format!("See {code}");
+    }
 }

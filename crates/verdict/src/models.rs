@@ -92,8 +92,9 @@ enum Outcome {
 
 /// Tries the referral of every instance.
 fn from_parents(picture: &Picture, model: Model) -> Outcome {
-    let mut unknown = false;
     let mut tried = 0;
+    let mut unknown = false;
+    let mut failing = Vec::new();
     for instance in &picture.instances {
         let Some(answer) = answer(instance, model) else {
             continue;
@@ -102,19 +103,14 @@ fn from_parents(picture: &Picture, model: Model) -> Outcome {
         match get_in(picture, answer, model) {
             Outcome::In => {}
             Outcome::Unknown => unknown = true,
-            Outcome::Fails(step) => {
-                let everywhere = picture.delegating().count() == 1;
-                return Outcome::Fails(if everywhere {
-                    step
-                } else {
-                    format!("with the referral of {}: {step}", instance.server)
-                });
-            }
+            Outcome::Fails(step) => failing.push((&instance.server, step)),
         }
     }
-    match (tried, unknown) {
-        (0, _) | (_, true) => Outcome::Unknown,
-        _ => Outcome::In,
+    match failing.first() {
+        Some((_, step)) if failing.len() == tried => Outcome::Fails(step.clone()),
+        Some((server, step)) => Outcome::Fails(format!("with the referral of {server}: {step}")),
+        None if unknown || tried == 0 => Outcome::Unknown,
+        None => Outcome::In,
     }
 }
 

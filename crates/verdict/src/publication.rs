@@ -125,12 +125,16 @@ impl Published {
 fn distinct<'p>(
     picture: &'p Picture,
     classes: &[Class],
-) -> BTreeMap<(IpAddr, Option<&'p [u8]>), bool> {
+) -> BTreeMap<(IpAddr, Option<&'p [u8]>, bool), bool> {
     let mut seen = BTreeMap::new();
     for (instance, class) in picture.instances.iter().zip(classes) {
         if *class != Class::Silent {
             let all_new = seen
-                .entry((instance.server.address, instance.nsid))
+                .entry((
+                    instance.server.address,
+                    instance.nsid,
+                    instance.tcp.is_some(),
+                ))
                 .or_insert(true);
             *all_new &= *class == Class::New;
         }
@@ -175,7 +179,11 @@ fn class(picture: &Picture, instance: &Instance) -> Class {
     let differences = picture.differences(instance);
     let material: Vec<_> = differences.iter().filter(|d| d.is_material()).collect();
     if material.is_empty() && !picture.is_disjoint(instance) {
-        return Class::New;
+        // Its better answer is new; the other one counts against it.
+        return match instance.contradicts_itself() {
+            Some(_) => Class::Mixed,
+            None => Class::New,
+        };
     }
     // Of what somebody said to expect, a part may be there already.
     let expected = || {

@@ -14,6 +14,7 @@ use crate::{
     caches::{self, Fresh},
     picture::{Child, EdnsBehaviour, Host, Instance, Picture, Referral, Resolver, ResolverResult},
     publication::Published,
+    wording,
 };
 
 /// The vantage points.
@@ -241,14 +242,16 @@ pub(crate) fn not_covered(picture: &Picture, published: &Published) -> Vec<Strin
     }
     let left_out = &picture.left_out;
     let parts = [
-        (left_out.names, "name servers"),
-        (left_out.addresses, "addresses"),
-        (left_out.lookups, "look-ups"),
-        (left_out.exchanges, "questions"),
+        (left_out.names, "name server"),
+        (left_out.addresses, "address"),
+        (left_out.lookups, "look-up"),
+        (left_out.exchanges, "question"),
     ];
     for (count, what) in parts.into_iter().filter(|(count, _)| *count > 0) {
         lines.push(format!(
-            "{count} {what} were left out by the limits of one check"
+            "{} {} left out by the limits of one check",
+            wording::count(count, what),
+            wording::verb(count, "was", "were")
         ));
     }
     if picture.resolvers.is_empty() {

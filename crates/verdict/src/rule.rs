@@ -205,9 +205,12 @@ pub const CATALOGUE: &[&Rule] = &[
     &vantage_family_missing::RULE,
     &vantage_resolver_hijacked::RULE,
     &parent_coverage_incomplete::RULE,
-    &baseline_missing::RULE,
     &quorum_not_met::RULE,
 ];
+
+/// Findings that tell what follows from another one. They are no culprits while there is another,
+/// and whoever can change the cause can change them.
+pub(crate) const CONSEQUENCES: [&str; 2] = ["cold-start-model-fails", "resolver-servfail-glue"];
 
 /// Findings that are documented but need what a single check from one place does not have, each
 /// with what it waits for.
@@ -267,6 +270,7 @@ pub const WAITING: &[(&str, &str)] = &[
     ),
     ("drift-from-inventory", "an inventory of the wanted glue"),
     ("unexpected-glue-change", "an earlier round"),
+    ("baseline-missing", "a declared change"),
     ("vantage-clock-skew", "a coordinator's clock"),
     ("vantage-mislabelled", "enrolled vantage points"),
     ("evidence-stale", "standing plans with several rounds"),
@@ -301,8 +305,14 @@ mod tests {
             let text = rule.explanation();
             assert!(codes.insert(code), "{code} is there twice");
             assert!(text.starts_with(&format!("`{code}`: ")), "{code}: header");
-            assert!(text.split("\n\n").count() >= 3, "{code}: what, why, what to do");
-            assert!(!rule.title.is_empty() && !rule.title.ends_with('.'), "{code}");
+            assert!(
+                text.split("\n\n").count() >= 3,
+                "{code}: what, why, what to do"
+            );
+            assert!(
+                !rule.title.is_empty() && !rule.title.ends_with('.'),
+                "{code}"
+            );
             assert!(!rule.source.is_empty(), "{code}");
             let known = |topic: &&str| TOPICS.contains(topic);
             assert!(rule.related.iter().all(known), "{code}: {:?}", rule.related);

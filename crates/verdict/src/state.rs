@@ -57,6 +57,8 @@ impl Axes {
         Self {
             published: Published {
                 publication: Publication::Unknown,
+                new: 0,
+                seen: 0,
                 ..Published::of(picture)
             },
             reachability: Reachability::Unknown,

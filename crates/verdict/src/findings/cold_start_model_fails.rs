@@ -22,7 +22,7 @@ use bailiwick_core::{
     verdict::{Model, ModelResult},
 };
 
-use crate::{picture::Picture, rule::Rule, state::Axes};
+use crate::{blame, picture::Picture, rule::Rule, state::Axes};
 
 /// The rule.
 pub(crate) const RULE: Rule = Rule {
@@ -37,8 +37,8 @@ pub(crate) const RULE: Rule = Rule {
 };
 
 fn find(picture: &Picture) -> Vec<Finding> {
-    let models = Axes::of(picture).models;
-    let failing: Vec<&ModelResult> = models.iter().filter(|model| counts(model)).collect();
+    let axes = Axes::of(picture);
+    let failing: Vec<&ModelResult> = axes.models.iter().filter(|model| counts(model)).collect();
     if failing.is_empty() {
         return Vec::new();
     }
@@ -56,6 +56,7 @@ fn find(picture: &Picture) -> Vec<Finding> {
     let finding = RULE
         .about(picture.zone)
         .severity(severity)
+        .actor(blame::actor(picture, &axes))
         .detail(detail(&failing))
         .evidence(parents.chain(children));
     vec![finding.done()]

@@ -53,9 +53,8 @@ fn find(picture: &Picture) -> Vec<Finding> {
         .collect();
     // Then they are up, and `child-unreachable-from-vantage` tells of all of them.
     let here_only = reachability::is_silent_here_only(picture, &Sampled::of(picture));
-    let told_elsewhere = |child: &Child| {
-        child.published && (here_only || dead_families.contains(&child.family()))
-    };
+    let told_elsewhere =
+        |child: &Child| child.published && (here_only || dead_families.contains(&child.family()));
     let dead = |child: &Child| child.is_dead() && !told_elsewhere(child);
     let groups = picture.addresses_that(dead);
     groups.iter().map(|group| finding(picture, group)).collect()

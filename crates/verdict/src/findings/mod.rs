@@ -3,7 +3,6 @@
 //! [`CATALOGUE`](crate::rule::CATALOGUE).
 
 pub(crate) mod bad_referral;
-pub(crate) mod baseline_missing;
 pub(crate) mod child_edns_broken;
 pub(crate) mod child_family_unreachable;
 pub(crate) mod child_ns_host_inconsistent;

@@ -9,7 +9,10 @@
 //! Wait, and check again. If the same instance stays behind, only the registry can help; give it
 //! the identifiers, since its operators cannot see from outside which machine was asked.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use bailiwick_core::finding::{Actor, Finding, Severity};
 
@@ -43,7 +46,7 @@ fn find(picture: &Picture) -> Vec<Finding> {
         }
     }
     at.into_values()
-        .filter(|versions| versions.len() > 1)
+        .filter(|versions| versions.len() > 1 && !is_one_place_without_names(versions))
         .filter_map(|versions| {
             let first = *versions.values().flatten().next()?;
             let each: Vec<String> = versions
@@ -66,6 +69,13 @@ fn find(picture: &Picture) -> Vec<Finding> {
             Some(finding.done())
         })
         .collect()
+}
+
+/// Whether only the transport tells the versions apart, which is another finding.
+fn is_one_place_without_names(versions: &BTreeMap<Content, Vec<&Instance>>) -> bool {
+    let mut all = versions.values().flatten();
+    let vantages: BTreeSet<_> = all.clone().map(|i| i.vantage).collect();
+    vantages.len() == 1 && all.all(|i| i.nsid.is_none())
 }
 
 fn identities(instances: &[&Instance]) -> String {

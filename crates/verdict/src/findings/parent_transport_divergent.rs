@@ -10,15 +10,9 @@
 //! Check again from another network. If the difference is gone there, look for a middlebox on
 //! the way from here; if it is the same, report it to the registry.
 
-use bailiwick_core::{
-    delegation::Delegation,
-    finding::{Actor, Finding, Severity},
-};
+use bailiwick_core::finding::{Actor, Finding, Severity};
 
-use crate::{
-    picture::{Answer, Instance, Picture, Referral},
-    rule::Rule,
-};
+use crate::{picture::Picture, rule::Rule};
 
 /// The rule.
 pub(crate) const RULE: Rule = Rule {
@@ -33,23 +27,18 @@ pub(crate) const RULE: Rule = Rule {
 };
 
 fn find(picture: &Picture) -> Vec<Finding> {
-    picture
-        .instances
-        .iter()
-        .filter_map(|instance| {
-            let (udp, tcp) = answers(instance)?;
-            let what = difference(udp, tcp)?;
+    pairs(picture)
+        .filter_map(|(server, udp, tcp)| {
+            let what = udp.difference(tcp)?;
             let finding = RULE
                 .about(picture.zone)
-                .server(&instance.server)
+                .server(server)
                 .detail(format!(
-                    "{} says other things over UDP than over TCP: {what}",
-                    instance.server
+                    "{server} says other things over UDP than over TCP: over UDP {what}"
                 ))
                 .remedy(format!(
-                    "Check from another network; if it is the same there, report {} to the \
+                    "Check from another network; if it is the same there, report {server} to the \
                      registry of {}",
-                    instance.server,
                     picture.parent.map(ToString::to_string).unwrap_or_default()
                 ))
                 .evidence([udp.seen.source(), tcp.seen.source()]);
@@ -58,33 +47,15 @@ fn find(picture: &Picture) -> Vec<Finding> {
         .collect()
 }
 
-fn answers<'i, 'e>(instance: &'i Instance<'e>) -> Option<(&'i Answer<'e>, &'i Answer<'e>)> {
-    let (udp, tcp) = (instance.udp.as_ref()?, instance.tcp.as_ref()?);
-    (!udp.truncated).then_some((udp, tcp))
-}
-
-fn difference(udp: &Answer, tcp: &Answer) -> Option<String> {
-    match (udp.referral.as_ref()?, tcp.referral.as_ref()?) {
-        (Referral::Delegation(udp), Referral::Delegation(tcp)) => contradiction(udp, tcp),
-        (Referral::Delegation(_), Referral::Absent | Referral::Inside(_)) => {
-            Some("a delegation over UDP only".to_owned())
-        }
-        (Referral::Absent | Referral::Inside(_), Referral::Delegation(_)) => {
-            Some("a delegation over TCP only".to_owned())
-        }
-        _ => None,
-    }
-}
-
-/// What the answer over UDP has that the one over TCP has not; leaving out is another matter.
-fn contradiction(udp: &Delegation, tcp: &Delegation) -> Option<String> {
-    if !udp.name_servers.keys().eq(tcp.name_servers.keys()) {
-        return Some("the NS names differ".to_owned());
-    }
-    udp.name_servers.iter().find_map(|(host, glue)| {
-        let whole = tcp.glue_of(host)?;
-        let other = glue.keys().find(|address| !whole.contains_key(*address))?;
-        Some(format!("{host} is {other} over UDP only"))
+/// The answers over UDP and over TCP of addresses that do not tell machines apart.
+fn pairs<'p, 'e>(
+    picture: &'p Picture<'e>,
+) -> impl Iterator<Item = (&'p Server, &'p Answer<'e>, &'p Answer<'e>)> {
+    let nameless = || picture.instances.iter().filter(|i| i.nsid.is_none());
+    nameless().flat_map(move |one| {
+        nameless()
+            .filter(|other| other.server == one.server && other.vantage == one.vantage)
+            .filter_map(|other| Some((&one.server, one.udp.as_ref()?, other.tcp.as_ref()?)))
     })
 }
 
@@ -103,7 +74,7 @@ mod tests {
         let line = |what: &str| {
             vec![format!(
                 "warning a.gtld.test. {A}: a.gtld.test. {A} says other things over UDP than over \
-                 TCP: {what}"
+                 TCP: over UDP {what}"
             )]
         };
         let cases = [
@@ -120,7 +91,7 @@ mod tests {
             ),
             (
                 udp(old, false),
-                line("ns1.example.com. is 192.0.2.10 over UDP only"),
+                line("ns1.example.com. is 192.0.2.10"),
                 "other glue",
             ),
             (

@@ -1,12 +1,13 @@
 //! `resolver-servfail-dnssec`: public resolvers refuse the zone because validation fails.
 //!
 //! The resolver answers SERVFAIL for a fresh name of the zone, and answers it well with CD=1,
-//! that is with validation left out. So it reaches the zone's servers, and does not believe
+//! that is with validation left out; or it says itself, with one of the extended errors 6 to 12
+//! (RFC 8914), that validation fails. So it reaches the zone's servers, and does not believe
 //! them: the chain of trust is broken. Missing or wrong glue looks different, it fails both ways.
 //!
 //! If the DS set matches no key, `ds-broken-after-move` says so. Otherwise look at the
 //! signatures: expired, not yet valid, made with a key that is not published, or missing.
-//! Extended errors 6 to 12 tell which (RFC 8914). Sign the zone again, or remove the DS set.
+//! The extended errors tell which. Sign the zone again, or remove the DS set.
 
 use bailiwick_core::{
     finding::{Actor, Finding, Severity},
@@ -43,11 +44,18 @@ fn find(picture: &Picture) -> Vec<Finding> {
     let draft = RULE
         .about(picture.zone)
         .detail(format!(
-            "{} {} for {}, and {} it with validation left out{}",
+            "{} {} for {}, {}{}",
             services(&refusing),
             wording::verb(count(&refusing), "answers SERVFAIL", "answer SERVFAIL"),
             picture.zone,
-            wording::verb(count(&refusing), "resolves", "resolve"),
+            if refusing
+                .iter()
+                .any(|r| r.result(Survey::FreshUnchecked).resolved())
+            {
+                "but not with validation left out"
+            } else {
+                "because validation fails"
+            },
             errors(&refusing)
         ))
         .evidence(refusing.iter().flat_map(|r| r.sources(&asked)));
@@ -67,9 +75,11 @@ fn find(picture: &Picture) -> Vec<Finding> {
     vec![finding.done()]
 }
 
-fn refuses(resolver: &Resolver) -> bool {
+/// Whether validation alone makes the difference, or the resolver says that it is the reason.
+pub(super) fn refuses(resolver: &Resolver) -> bool {
+    let says_so = || resolver.extended_errors().range(6..=12).next().is_some();
     matches!(resolver.result(Survey::Fresh), ResolverResult::Failed(_))
-        && resolver.result(Survey::FreshUnchecked).resolved()
+        && (resolver.result(Survey::FreshUnchecked).resolved() || says_so())
 }
 
 #[cfg(test)]
@@ -88,9 +98,11 @@ mod tests {
     fn validation_alone_makes_the_difference() {
         let (fail, well) = (Some(Rcode::SERVFAIL), Some(Rcode::NXDOMAIN));
         let world = || Fixture::healthy(BOTH);
-        let finding = "critical: google answers SERVFAIL for example.com., and resolves it with \
+        let finding = "critical: google answers SERVFAIL for example.com., but not with \
                        validation left out (extended error 7)";
-        let cases: [(Fixture, &[&str], &str); 4] = [
+        let said = "critical: google answers SERVFAIL for example.com., because validation fails \
+                    (extended error 7)";
+        let cases: [(Fixture, &[&str], &str); 5] = [
             (world(), &[], "all resolve"),
             (
                 world().resolver("google", fail, well, &[7]),
@@ -98,9 +110,14 @@ mod tests {
                 "CD=1 helps",
             ),
             (
-                world().resolver("google", fail, fail, &[7]),
+                world().resolver("google", fail, fail, &[22]),
                 &[],
                 "CD=1 does not help",
+            ),
+            (
+                world().resolver("google", fail, fail, &[7]),
+                &[said],
+                "CD=1 does not help, but the resolver says why",
             ),
             (
                 world()

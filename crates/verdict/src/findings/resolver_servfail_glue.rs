@@ -16,7 +16,7 @@ use bailiwick_core::{
 };
 
 use crate::{
-    caches,
+    blame, caches,
     picture::{Picture, Resolver, ResolverResult},
     rule::Rule,
     state::Axes,
@@ -53,6 +53,7 @@ fn find(picture: &Picture) -> Vec<Finding> {
     let finding = RULE
         .about(picture.zone)
         .severity(severity)
+        .actor(blame::actor(picture, &axes))
         .detail(format!(
             "{} {} for {} with validation and without{}",
             services(&failing),
@@ -66,7 +67,7 @@ fn find(picture: &Picture) -> Vec<Finding> {
 
 fn fails(resolver: &Resolver) -> bool {
     let failed = |survey| matches!(resolver.result(survey), ResolverResult::Failed(_));
-    failed(Survey::Fresh) && failed(Survey::FreshUnchecked)
+    failed(Survey::Fresh) && failed(Survey::FreshUnchecked) && !refuses(resolver)
 }
 
 /// Returns the services of some resolvers, for a sentence.

@@ -194,10 +194,12 @@ impl<'e> ChildView<'e> {
         self.udp.is_silent() && self.tcp.answers() && (self.udp_counts || rejected(&self.udp))
     }
 
-    /// Returns whether TCP is silent here while UDP answers, and that says something.
+    /// Returns whether TCP is silent here while UDP answers, and that says something. Questions
+    /// over TCP have EDNS, so they tell nothing about a server that takes plain ones only.
     #[must_use]
     pub fn is_tcp_blocked(&self) -> bool {
-        self.tcp.is_silent() && self.udp.answers() && (self.tcp_counts || rejected(&self.tcp))
+        let counts = self.tcp_counts && self.edns != EdnsBehaviour::PlainOnly;
+        self.tcp.is_silent() && self.udp.answers() && (counts || rejected(&self.tcp))
     }
 
     /// Returns where the evidence for the standing is: the questions for SOA and NS of the zone.

@@ -2,7 +2,8 @@
 //!
 //! An address may be many machines (anycast). They are told apart by NSID (RFC 5001): answers
 //! with one NSID are one [`Instance`]; answers without one belong to whatever else the address
-//! said. The SOA of the parent zone is asked on the same TCP connection as the referral, so the
+//! said, unless UDP and TCP contradict each other: then they are taken for two machines, too.
+//! The SOA of the parent zone is asked on the same TCP connection as the referral, so the
 //! serial and that referral are from one machine for certain.
 
 use std::{
@@ -132,6 +133,27 @@ impl<'e> Answer<'e> {
         }
     }
 
+    /// Says in which way this answer contradicts a complete one from the same address. That it
+    /// leaves glue out is no contradiction, and neither is anything in it if TC is set.
+    #[must_use]
+    pub fn difference(&self, complete: &Self) -> Option<String> {
+        if self.truncated {
+            return None;
+        }
+        match (self.referral.as_ref()?, complete.referral.as_ref()?) {
+            (Referral::Delegation(short), Referral::Delegation(whole)) => {
+                contradiction(short, whole)
+            }
+            (Referral::Delegation(_), Referral::Absent | Referral::Inside(_)) => {
+                Some("it has a delegation".to_owned())
+            }
+            (Referral::Absent | Referral::Inside(_), Referral::Delegation(_)) => {
+                Some("it has no delegation".to_owned())
+            }
+            _ => None,
+        }
+    }
+
     /// Returns whether what this answer leaves out is not there: TC is not set, and it came
     /// over TCP, or with EDNS and room for one more address (28 octets at most). Some servers
     /// leave glue out without setting TC (RFC 9471, section 3.1 forbids it).
@@ -143,6 +165,17 @@ impl<'e> Answer<'e> {
         let roomy = message.edns.is_some() && message.octets + 28 <= usize::from(UDP_SIZE);
         !self.truncated && (self.seen.via == Via::Tcp || roomy)
     }
+}
+
+fn contradiction(short: &Delegation, whole: &Delegation) -> Option<String> {
+    if !short.name_servers.keys().eq(whole.name_servers.keys()) {
+        return Some("the NS names differ".to_owned());
+    }
+    short.name_servers.iter().find_map(|(host, glue)| {
+        let known = whole.glue_of(host)?;
+        let other = glue.keys().find(|address| !known.contains_key(*address))?;
+        Some(format!("{host} is {other}"))
+    })
 }
 
 /// One instance of one parent server address.
@@ -233,6 +266,26 @@ impl<'e> Instance<'e> {
     /// Returns the answers, over UDP, TCP and in 512 octets.
     pub fn answers(&self) -> impl Iterator<Item = &Answer<'e>> {
         [&self.udp, &self.tcp, &self.small].into_iter().flatten()
+    }
+
+    /// Returns what the answer over UDP says that the one over TCP does not, if TC does not
+    /// excuse it. What is only left out is another matter.
+    #[must_use]
+    pub fn contradicts_itself(&self) -> Option<String> {
+        let (udp, tcp) = (self.udp.as_ref()?, self.tcp.as_ref()?);
+        if udp.truncated {
+            return None;
+        }
+        match (udp.referral.as_ref()?, tcp.referral.as_ref()?) {
+            (Referral::Delegation(udp), Referral::Delegation(tcp)) => contradiction(udp, tcp),
+            (Referral::Delegation(_), Referral::Absent | Referral::Inside(_)) => {
+                Some("a delegation over UDP only".to_owned())
+            }
+            (Referral::Absent | Referral::Inside(_), Referral::Delegation(_)) => {
+                Some("a delegation over TCP only".to_owned())
+            }
+            _ => None,
+        }
     }
 
     /// Returns the NSID as text, escaped where it is not printable ASCII.
@@ -329,6 +382,17 @@ impl Place {
     }
 }
 
+fn contradiction(udp: &Delegation, tcp: &Delegation) -> Option<String> {
+    if !udp.name_servers.keys().eq(tcp.name_servers.keys()) {
+        return Some("the NS names differ".to_owned());
+    }
+    udp.name_servers.iter().find_map(|(host, glue)| {
+        let whole = tcp.glue_of(host)?;
+        let other = glue.keys().find(|address| !whole.contains_key(*address))?;
+        Some(format!("{host} is {other} over UDP only"))
+    })
+}
+
 /// Returns the instances that a vantage point saw.
 pub(super) fn instances<'e>(
     report: &'e Report,
@@ -399,6 +463,11 @@ fn at_address<'e>(
     for answer in answers {
         let nsid = answer.message().and_then(Message::nsid);
         let at = match nsid {
+            // Two machines without a name: nobody says one thing over UDP and another over TCP.
+            None if instances[0].contradicts(&answer) => {
+                instances.push(Instance::empty(instances[0].server.clone(), vantage));
+                instances.len() - 1
+            }
             None => 0,
             Some(_) => match instances.iter().position(|i| i.nsid == nsid) {
                 Some(known) => known,
@@ -418,6 +487,14 @@ fn at_address<'e>(
 }
 
 impl<'e> Instance<'e> {
+    /// Whether an answer says other things than the one over TCP, more than leaving things out.
+    fn contradicts(&self, answer: &Answer) -> bool {
+        let (Some(tcp), Purpose::Parent) = (&self.tcp, answer.seen.purpose) else {
+            return false;
+        };
+        answer.difference(tcp).is_some()
+    }
+
     /// Takes an answer; of several over one transport the first stays.
     fn take(&mut self, answer: Answer<'e>) {
         self.nsid = self.nsid.or(answer.message().and_then(Message::nsid));

@@ -102,6 +102,8 @@ pub(crate) struct Goal {
     /// How the next question is made at this cut.
     step: Step,
     minimise: bool,
+    /// Hosts whose addresses were waited for at this cut, whatever came of it: each has one turn.
+    awaited: BTreeSet<Name>,
     state: State,
 }
 
@@ -709,6 +711,7 @@ impl Walker {
             minimised: 0,
             step: Step::Shorter,
             minimise: self.manner.minimise,
+            awaited: BTreeSet::new(),
             state: State::Ready,
         };
         goal.restart();
@@ -760,7 +763,7 @@ impl Walker {
     /// Lines up the servers of the current cut.
     fn prepare(&mut self, id: GoalId) {
         let Some(cut) = self.goals[id.0].path.last() else {
-            return;
+            return self.finish(id, End::Lost(Lost::Exhausted));
         };
         let queue = self.order(&cut.servers);
         self.goals[id.0].state = State::Asking(Asking {
@@ -822,14 +825,14 @@ impl Walker {
     fn seek_addresses(&mut self, id: GoalId) {
         let goal = &self.goals[id.0];
         let Some(cut) = goal.path.last().cloned() else {
-            return;
+            return self.finish(id, End::Lost(Lost::Exhausted));
         };
         let had_servers = !cut.servers.is_empty();
         let mut hosts = BTreeSet::new();
         let mut circle = None;
         for host in &cut.names {
             let known = cut.servers.iter().any(|server| server.name == *host);
-            if known || self.is_exhausted(host) {
+            if known || goal.awaited.contains(host) || self.is_exhausted(host) {
                 continue;
             }
             if Relation::of(host, &cut.zone, &Name::root()) == Relation::InDomain {
@@ -864,7 +867,9 @@ impl Walker {
         for (depth, host) in &hosts {
             self.begin_search(host, *depth);
         }
-        self.goals[id.0].state = State::Waiting(hosts.into_iter().map(|(_, host)| host).collect());
+        let hosts: BTreeSet<Name> = hosts.into_iter().map(|(_, host)| host).collect();
+        self.goals[id.0].awaited.extend(hosts.iter().cloned());
+        self.goals[id.0].state = State::Waiting(hosts);
     }
 
     /// The circle that a look-up of one of the cut's names ran into, if one did.
@@ -887,7 +892,7 @@ impl Walker {
     fn resume(&mut self, id: GoalId, found: Vec<Server>) {
         let limits = self.manner.limits;
         let Some(cut) = self.goals[id.0].path.last_mut() else {
-            return;
+            return self.finish(id, End::Lost(Lost::Exhausted));
         };
         let mut fresh = BTreeSet::new();
         for server in found {
@@ -1198,6 +1203,7 @@ impl Goal {
     }
 
     fn begin_cut(&mut self) {
+        self.awaited.clear();
         self.shown = 0;
         self.step = if self.minimise {
             Step::Shorter

@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn bursts_go_at_once_and_then_packets_are_delayed() {
         let other_prefix = |n: u32| IpAddr::from((n << 8).to_be_bytes());
-        let same_prefix = |n: u32| IpAddr::from((0xc000_0200 | n % 256).to_be_bytes());
+        let same_prefix = |n: u32| IpAddr::from((0xc000_0200 | (n % 256)).to_be_bytes());
         let same_address = |_| address("192.0.2.1");
         let prefix = 0x2001_0db8_0001_u128 << 80;
         let same_48 = |n: u32| IpAddr::V6((prefix | u128::from(n) << 16).into());

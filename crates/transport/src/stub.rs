@@ -29,6 +29,7 @@ use hickory_resolver::{
     ConnectionProvider, PoolContext, TlsConfig,
     config::{ConnectionConfig, ResolverOpts},
 };
+use rustls::{ClientConfig, RootCertStore};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout_at},
@@ -61,16 +62,29 @@ pub(crate) async fn exchange(
     if let Err(withheld) = shared.ledger.ask(ip, query.via, question) {
         return shared.withhold(query, withheld, to).await;
     }
-    let began = Instant::now();
     let lookup = Arc::new(Lookup::new(shared, address, question.clone()));
-    let sockets = Sockets::new(&lookup);
-    let patience = (began + query.patience).min(shared.deadline());
-    let answer = timeout_at(patience, look_up(&sockets, stub, request(query))).await;
-    sockets.close();
-    let answer = answer.unwrap_or(Err(NetError::Timeout));
-    let observation = conclude(&lookup, query, answer, began);
+    let observation = observe(&lookup, query, stub, context(stub)).await;
     drop(leave);
     let _ = to.send(observation).await;
+}
+
+/// Looks up, as long as patience and time allow.
+async fn observe(
+    lookup: &Arc<Lookup>,
+    query: &Query,
+    stub: Stub,
+    context: Arc<PoolContext>,
+) -> Observation {
+    let began = Instant::now();
+    let patience = (began + query.patience).min(lookup.shared.deadline());
+    let resolver = Resolver {
+        sockets: Sockets::new(lookup),
+        context,
+    };
+    let answer = timeout_at(patience, resolver.look_up(stub, request(query))).await;
+    resolver.sockets.close();
+    let answer = answer.unwrap_or(Err(NetError::Timeout));
+    conclude(lookup, query, answer, began)
 }
 
 /// Writes the question as we would, and lets the resolver send it.
@@ -81,46 +95,49 @@ fn request(query: &Query) -> DnsRequest {
     DnsRequest::new(message, DnsRequestOptions::default())
 }
 
-/// Asks; a truncated answer is asked for again over TCP, as every stub does (RFC 7766, section 5).
-async fn look_up(
-    sockets: &Sockets,
-    stub: Stub,
-    request: DnsRequest,
-) -> Result<DnsResponse, NetError> {
-    let ip = sockets.address();
-    match stub {
-        Stub::Plain => {
-            let udp = ConnectionConfig::udp();
-            let answer = ask(sockets, stub, udp, request.clone()).await?;
-            if !answer.truncation {
-                return Ok(answer);
-            }
-            ask(sockets, stub, ConnectionConfig::tcp(), request).await
-        }
-        Stub::Tls => {
-            let tls = ConnectionConfig::tls(host_name(ip).into());
-            ask(sockets, stub, tls, request).await
-        }
-        Stub::Https => {
-            let https = ConnectionConfig::https(host_name(ip).into(), None);
-            ask(sockets, stub, https, request).await
-        }
-    }
+/// The resolver of a library, with sockets of ours.
+struct Resolver {
+    sockets: Sockets,
+    context: Arc<PoolContext>,
 }
 
-async fn ask(
-    sockets: &Sockets,
-    stub: Stub,
-    mut config: ConnectionConfig,
-    request: DnsRequest,
-) -> Result<DnsResponse, NetError> {
-    config.port = sockets.port(match stub {
-        Stub::Plain => Service::Plain,
-        Stub::Tls => Service::Tls,
-        Stub::Https => Service::Https,
-    });
-    let connection = sockets.new_connection(sockets.address(), &config, &context(stub))?;
-    connection.await?.send(request).first_answer().await
+impl Resolver {
+    /// Asks; a truncated answer is asked for again over TCP, as every stub does (RFC 7766,
+    /// section 5).
+    async fn look_up(&self, stub: Stub, request: DnsRequest) -> Result<DnsResponse, NetError> {
+        let host = || host_name(self.sockets.address()).into();
+        match stub {
+            Stub::Plain => {
+                let udp = ConnectionConfig::udp();
+                let answer = self.ask(udp, Service::Plain, request.clone()).await?;
+                if !answer.truncation {
+                    return Ok(answer);
+                }
+                let tcp = ConnectionConfig::tcp();
+                self.ask(tcp, Service::Plain, request).await
+            }
+            Stub::Tls => {
+                let tls = ConnectionConfig::tls(host());
+                self.ask(tls, Service::Tls, request).await
+            }
+            Stub::Https => {
+                let https = ConnectionConfig::https(host(), None);
+                self.ask(https, Service::Https, request).await
+            }
+        }
+    }
+
+    async fn ask(
+        &self,
+        mut config: ConnectionConfig,
+        service: Service,
+        request: DnsRequest,
+    ) -> Result<DnsResponse, NetError> {
+        config.port = self.sockets.port(service);
+        let ip = self.sockets.address();
+        let connection = self.sockets.new_connection(ip, &config, &self.context)?;
+        connection.await?.send(request).first_answer().await
+    }
 }
 
 /// Returns the name on the certificate of a well-known resolver, else the address.
@@ -154,16 +171,10 @@ fn host_name(ip: IpAddr) -> String {
     host.map_or_else(|| ip.clone(), |(host, _)| (*host).to_owned())
 }
 
-/// Returns what all look-ups of a kind share. Only encrypted ones need the certificates of the world.
+/// Returns what all look-ups of a kind share. Only encrypted ones need the authorities of the world.
 fn context(stub: Stub) -> Arc<PoolContext> {
     static PLAIN: LazyLock<Arc<PoolContext>> = LazyLock::new(|| {
-        let config = rustls::ClientConfig::builder_with_provider(Arc::new(
-            rustls::crypto::ring::default_provider(),
-        ))
-        .with_safe_default_protocol_versions()
-        .expect("ring knows the default protocol versions")
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
+        let config = tls(RootCertStore::empty());
         Arc::new(PoolContext::new(options(), TlsConfig { config }))
     });
     static ENCRYPTED: LazyLock<Arc<PoolContext>> = LazyLock::new(|| {
@@ -174,6 +185,16 @@ fn context(stub: Stub) -> Arc<PoolContext> {
         Stub::Plain => &PLAIN,
         Stub::Tls | Stub::Https => &ENCRYPTED,
     })
+}
+
+/// Returns how to speak TLS with whom these authorities know.
+fn tls(roots: RootCertStore) -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring knows the default protocol versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
 }
 
 fn options() -> ResolverOpts {
@@ -248,3 +269,6 @@ fn failure(error: &NetError) -> Outcome {
 fn malformed(error: impl ToString) -> Outcome {
     Outcome::Unreadable(Unreadable::Malformed(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,8 +17,12 @@ const WORDS: [&str; 8] = [
     "TokioRuntimeProvider",
 ];
 
-/// Where they may stand, from the directory of the crates.
-const ALLOWED: [&str; 2] = ["transport/src/socket.rs", "lab/src/"];
+/// Where they may stand, from the directory of the crates. Tests have servers.
+const ALLOWED: [&str; 3] = [
+    "transport/src/socket.rs",
+    "transport/src/stub/tests.rs",
+    "lab/src/",
+];
 
 #[test]
 fn only_one_file_opens_sockets() {

@@ -7,8 +7,9 @@
 //! BAILIWICK_HOSTILE_ZONES=1000 cargo test -p bailiwick-tests --test hostile -- --nocapture
 //! ```
 //!
-//! `BAILIWICK_HOSTILE_FIRST` begins at another index, so at other seeds, and
-//! `BAILIWICK_HOSTILE_FAMILY` takes one family alone.
+//! `BAILIWICK_HOSTILE_FIRST` begins at another index, so at other seeds;
+//! `BAILIWICK_HOSTILE_FAMILY` takes one family alone; with
+//! `BAILIWICK_HOSTILE_EACH` there is a line for each zone.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bailiwick_tests::hostile::judge::{Said, attacked, faults};
+use bailiwick_tests::hostile::names::CHECKERS;
 use bailiwick_tests::hostile::world::{Outcome, Programs, World, arguments};
 use bailiwick_tests::hostile::{Family, Zone, corpus};
 use bailiwick_tests::internet::can_run;
@@ -26,11 +28,9 @@ use bailiwick_tests::internet::can_run;
 /// three minutes.
 const ZONES: usize = 330;
 /// Programs at once; most of their time they wait.
-const VANTAGES: u8 = 8;
-/// What a program is given.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const VANTAGES: u8 = CHECKERS;
 /// Faults shown in full.
-const SHOWN: usize = 60;
+const SHOWN: usize = 100;
 
 /// What a family has come to.
 #[derive(Debug, Default)]
@@ -120,6 +120,20 @@ fn zones() -> Result<Vec<Zone>> {
     }
 }
 
+/// What has come of one zone.
+fn line(zone: &Zone, outcome: &Outcome) -> String {
+    let said = Said::read(&zone.task, &outcome.output).unwrap_or_default();
+    let findings: Vec<String> = said.findings.into_iter().collect();
+    format!(
+        "{zone:?}: {}, {} packets, {} for the attack, {} ms; {}",
+        said.state,
+        outcome.counts.packets(),
+        attacked(outcome),
+        outcome.wall.as_millis(),
+        findings.join(", ")
+    )
+}
+
 #[test]
 fn no_zone_makes_the_program_cost_or_claim_what_it_must_not() -> Result<()> {
     if !can_run("no_zone_makes_the_program_cost_or_claim_what_it_must_not") {
@@ -134,6 +148,7 @@ fn no_zone_makes_the_program_cost_or_claim_what_it_must_not() -> Result<()> {
     let world = World::start(&zones, VANTAGES)?;
     let up = started.elapsed();
 
+    let each = std::env::var_os("BAILIWICK_HOSTILE_EACH").is_some();
     let next = AtomicUsize::new(0);
     let tallies: Mutex<BTreeMap<Family, Tally>> = Mutex::default();
     let failed: Mutex<Vec<String>> = Mutex::default();
@@ -143,12 +158,15 @@ fn no_zone_makes_the_program_cost_or_claim_what_it_must_not() -> Result<()> {
             let (next, tallies, failed) = (&next, &tallies, &failed);
             scope.spawn(move || {
                 while let Some(zone) = zones.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let arguments = arguments(zone, TIMEOUT, zone.number % 2 == 0);
+                    let arguments = arguments(zone, zone.number % 2 == 0);
                     let wrong = match world.run(vantage, programs, zone, &arguments) {
                         Ok(outcome) => {
+                            if each {
+                                println!("{}", line(zone, &outcome));
+                            }
                             let mut tallies = tallies.lock().unwrap();
                             tallies.entry(zone.family).or_default().add(zone, &outcome);
-                            faults(zone, TIMEOUT, &outcome)
+                            faults(zone, &outcome)
                         }
                         Err(error) => vec![format!("{error:#}")],
                     };

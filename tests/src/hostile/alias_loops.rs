@@ -77,7 +77,7 @@ pub(super) fn plan(mut seed: Seed) -> Plan {
         plan.task = Task::Trace(Question::new(name(&start), RecordType::A));
         return plan.expecting(Expected {
             states: vec!["SERVFAIL"],
-            most_packets: Some(40),
+            most_for_attack: Some(40),
             ..Expected::default()
         });
     }

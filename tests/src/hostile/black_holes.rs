@@ -83,8 +83,9 @@ pub(super) fn plan(mut seed: Seed) -> Plan {
         plan
     };
     plan.expecting(Expected {
-        findings: vec!["glue-dead-address", "vantage-unhealthy"],
+        findings: vec!["glue-dead-address"],
         states: vec!["BROKEN", "INCONCLUSIVE", "DEGRADED"],
+        most_packets: Some(256),
         ..Expected::default()
     })
 }

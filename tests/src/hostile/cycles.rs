@@ -78,16 +78,24 @@ pub(super) fn plan(mut seed: Seed) -> Plan {
             plan = plan.registered(zone, text);
         }
     }
-    let findings = match (round, length, glue) {
+    // A tail leads to a circle that is shorter by one.
+    let circle = if round == Round::Tail {
+        length.max(2) - 1
+    } else {
+        length
+    };
+    let findings = match (round, circle, glue) {
         (_, _, true) => vec![],
-        (_, 1, _) => vec!["glue-missing-in-domain", "ns-cycle"],
+        (_, 1, _) if length == 1 => vec!["glue-missing-all"],
+        // Look-ups nest no deeper than limit B5 allows, so the circle is never closed.
+        (_, 4.., _) => vec!["ns-set-truncated"],
         (Round::Unrelated, ..) => vec!["ns-cycle"],
         (Round::Siblings | Round::Below, ..) => vec!["sibling-cycle-unbroken"],
         (Round::Tail, ..) => vec!["sibling-cycle-unbroken", "ns-cycle", "ns-unresolvable"],
     };
     plan.expecting(Expected {
         findings,
-        most_packets: Some(40),
+        most_for_attack: Some(40),
         ..Expected::default()
     })
 }

@@ -98,9 +98,9 @@ impl Said {
 
 /// Returns what is wrong with a run; nothing, if all is well.
 #[must_use]
-pub fn faults(zone: &Zone, given: Duration, outcome: &Outcome) -> Vec<String> {
+pub fn faults(zone: &Zone, outcome: &Outcome) -> Vec<String> {
     let mut faults = Faults::default();
-    faults.ending(zone, given, outcome);
+    faults.ending(zone, outcome);
     faults.packets(outcome);
     faults.questions(outcome);
     faults.connections(outcome);
@@ -120,7 +120,7 @@ impl Faults {
     }
 
     /// How it ended, and what it says of that.
-    fn ending(&mut self, zone: &Zone, given: Duration, outcome: &Outcome) {
+    fn ending(&mut self, zone: &Zone, outcome: &Outcome) {
         let said = match Said::read(&zone.task, &outcome.output) {
             Ok(said) => said,
             Err(error) => {
@@ -155,7 +155,7 @@ impl Faults {
             !controls(&outcome.output) && !controls(&outcome.errors),
             || "control characters in the output".to_owned(),
         );
-        self.unless(outcome.wall <= given + OVERTIME, || {
+        self.unless(outcome.wall <= zone.given + OVERTIME, || {
             format!("took {} ms", outcome.wall.as_millis())
         });
     }
@@ -246,6 +246,10 @@ impl Faults {
             });
         }
         if let Some(most) = expected.most_packets {
+            let packets = outcome.counts.packets();
+            self.unless(packets <= most, || format!("{packets} packets, not {most}"));
+        }
+        if let Some(most) = expected.most_for_attack {
             let beyond = attacked(outcome);
             self.unless(beyond <= most, || {
                 format!("{beyond} packets for the attack, not {most}")

@@ -15,6 +15,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bailiwick_core::message::Question;
 use bailiwick_core::name::Name;
@@ -45,6 +46,9 @@ pub mod world;
 use names::{apex, two_hosts};
 use script::{Asked, Script};
 use server::Play;
+
+/// What the program is given by default.
+const GIVEN: Duration = Duration::from_secs(5);
 
 /// A threat, and the kind of zone that carries it out.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -130,6 +134,7 @@ impl Family {
         let seed = Seed {
             number,
             shape,
+            turn: index / self.shapes(),
             random: StdRng::seed_from_u64(seed),
         };
         let plan = match self {
@@ -152,6 +157,7 @@ impl Family {
             delegations: plan.delegations,
             play: plan.play,
             task: plan.task,
+            given: plan.given,
             expected: plan.expected,
         }
     }
@@ -176,6 +182,8 @@ fn spread(index: usize, shapes: usize) -> usize {
 struct Seed {
     number: usize,
     shape: usize,
+    /// How often all shapes have been made before.
+    turn: usize,
     random: StdRng,
 }
 
@@ -198,6 +206,7 @@ struct Plan {
     delegations: Vec<Delegation>,
     play: Play,
     task: Task,
+    given: Duration,
     expected: Expected,
 }
 
@@ -211,6 +220,7 @@ impl Plan {
                 .into(),
             play,
             task: Task::Check(name(zone)),
+            given: GIVEN,
             expected: Expected::default(),
         }
     }
@@ -264,9 +274,10 @@ pub struct Expected {
     pub states: Vec<&'static str>,
     /// Addresses that are asked nothing.
     pub traps: Vec<IpAddr>,
-    /// The most packets to the hostile host, to addresses of nobody, and for
-    /// look-ups to anybody else.
+    /// The most packets of all.
     pub most_packets: Option<u64>,
+    /// The most packets that the attack may cause ([`judge::attacked`]).
+    pub most_for_attack: Option<u64>,
     /// The last server that is asked, where servers stand for steps.
     pub last_server: Option<u8>,
     /// Whether the resolvers are to be left out.
@@ -288,6 +299,8 @@ pub struct Zone {
     pub play: Play,
     /// What the program is asked.
     pub task: Task,
+    /// The time that it is given.
+    pub given: Duration,
     /// What must come of it.
     pub expected: Expected,
 }

@@ -12,6 +12,18 @@ use bailiwick_core::name::Name;
 /// How many servers the hostile host has; each has an address of each family.
 pub const SERVERS: u8 = 64;
 
+/// How many vantage points there may be.
+pub const CHECKERS: u8 = 8;
+
+/// Returns the addresses of a vantage point.
+#[must_use]
+pub fn checker(number: u8) -> [IpAddr; 2] {
+    [
+        Ipv4Addr::new(146, 185, 20, number + 1).into(),
+        Ipv6Addr::new(0x2a03, 0xb0c0, 0x20, 0, 0, 0, 0, u16::from(number) + 1).into(),
+    ]
+}
+
 /// Returns the apex of a zone: `part` tells apart those of one number.
 #[must_use]
 pub fn apex(number: usize, part: &str, tld: &str) -> String {

@@ -3,13 +3,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::names::host;
+use super::names::{self, CHECKERS, host};
 use super::realm::Realm;
 use super::{Expected, Plan, Seed, play};
+use crate::internet::zone::address_records;
 
 /// Addresses that nobody may be sent to (IANA special-purpose registries, and
 /// forms that embed such IPv4 addresses).
-const ADDRESSES: [&str; 44] = [
+const ADDRESSES: [&str; 45] = [
     "127.0.0.1",
     "127.255.255.254",
     "0.0.0.0",
@@ -54,7 +55,11 @@ const ADDRESSES: [&str; 44] = [
     "fe80::1",
     "ff02::fb",
     "fec0::1",
+    OWN,
 ];
+
+/// Stands for the addresses of all vantage points, one of which asks.
+const OWN: &str = "own";
 
 /// Where the address is published.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -88,14 +93,10 @@ pub(super) fn shapes() -> usize {
 
 pub(super) fn plan(mut seed: Seed) -> Plan {
     let place = seed.pick(&PLACES);
-    let address: IpAddr = seed
-        .pick(&ADDRESSES)
-        .parse()
-        .expect("the table holds addresses");
-    let kind = if address.is_ipv4() { "A" } else { "AAAA" };
+    let address = seed.pick(&ADDRESSES);
     let com = seed.apex("", "com");
     let net = seed.apex("", "net");
-    let bad = |name: &str| format!("{name} {kind} {address}\n");
+    let bad = |name: &str| bad_host(name, address);
 
     let good = format!("@ NS ns1\n@ NS ns2\n{}", host("ns1", 0));
     let glue = match place {
@@ -117,7 +118,7 @@ pub(super) fn plan(mut seed: Seed) -> Plan {
     let mut realm = Realm::default();
     realm.serve(&zone, &[0, 1], &own);
     let others = bad("bad") + "alias CNAME bad\n";
-    realm.serve(&net, &[0, 1], &(super::names::two_hosts([0, 1]) + &others));
+    realm.serve(&net, &[0, 1], &(names::two_hosts([0, 1]) + &others));
     let checked = format!("y.{zone}");
     let (target, realm) = if place == Place::Parent {
         // The zone that is checked is one further down, below the attacker's.
@@ -146,6 +147,10 @@ pub(super) fn plan(mut seed: Seed) -> Plan {
     } else {
         plan.registered(&zone, &glue)
     };
+    if address == OWN {
+        // To the other vantage points it is an address like any other.
+        return plan;
+    }
     plan.expecting(Expected {
         findings: match place {
             Place::Registry | Place::RegistryAlone | Place::Parent => {
@@ -160,6 +165,16 @@ pub(super) fn plan(mut seed: Seed) -> Plan {
         },
         ..Expected::default()
     })
+}
+
+/// Writes the address records of a name server.
+fn bad_host(name: &str, address: &str) -> String {
+    if let Ok(address) = address.parse() {
+        return address_records(name, &[address]);
+    }
+    // Nobody looks at more than four addresses of a name and family.
+    let half = |from: u8, to: u8| -> Vec<IpAddr> { (from..to).flat_map(names::checker).collect() };
+    address_records(name, &half(0, 4)) + "@ NS ns3\n" + &address_records("ns3", &half(4, CHECKERS))
 }
 
 /// Returns whether no packet may go to an address. It is written without the
@@ -189,24 +204,27 @@ fn is_special_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_special_v6(address: Ipv6Addr) -> bool {
-    let segments = address.segments();
-    // Global unicast is 2000::/3; of it some is not for everybody.
-    let inside = segments[0] & 0xe000 == 0x2000;
-    !inside
-        || (segments[0] == 0x2001 && segments[1] < 0x200)
-        || (segments[0] == 0x2001 && segments[1] == 0xdb8)
-        || segments[0] == 0x2002
-        || (segments[0] == 0x3fff && segments[1] < 0x1000)
+    let [.., a, b, c, d] = address.octets();
+    let embedded = Ipv4Addr::new(a, b, c, d);
+    match address.segments() {
+        // Mapped and NAT64: as good as the address inside.
+        [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => is_special_v4(embedded),
+        [0..=0xff, ..] | [0x100, 0, 0, 0..=1, ..] => true,
+        [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x2002 | 0x5f00, ..] => true,
+        [0x3fff, 0..=0xfff, ..] => true,
+        // Unique local, link-local, site-local and multicast.
+        [0xfc00..=0xffff, ..] => true,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::names;
     use super::*;
 
     #[test]
     fn the_addresses_of_the_attack_are_special_and_those_of_the_hosts_are_not() {
-        for address in ADDRESSES {
+        for address in ADDRESSES.into_iter().filter(|address| *address != OWN) {
             assert!(is_special(address.parse().unwrap()), "{address}");
         }
         let public = [

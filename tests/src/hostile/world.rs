@@ -34,6 +34,11 @@ use crate::internet::switch::{Action, Counts, Forged, Forger, Rule};
 use crate::internet::{Internet, Options, RulePlan};
 
 const HOSTILE: &str = "hostile";
+/// Where a program would find services of its own machine.
+const LOOPBACK: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::LOCALHOST),
+    IpAddr::V6(Ipv6Addr::LOCALHOST),
+];
 /// How long the network may take to carry what a program that has ended still sent.
 const SETTLE: Duration = Duration::from_millis(20);
 
@@ -51,7 +56,7 @@ pub struct Programs {
 struct Vantage {
     host: String,
     addresses: [IpAddr; 2],
-    /// What its own addresses were asked.
+    /// What its loopback was asked.
     sinks: Arc<Log>,
 }
 
@@ -104,12 +109,12 @@ pub struct Outcome {
     pub connections: Vec<Connection>,
     /// Packets that did not leave the vantage point.
     pub loopback: u64,
-    /// Questions to addresses of the vantage point itself.
+    /// Questions to the vantage point's loopback.
     pub to_itself: Vec<Seen>,
 }
 
 impl World {
-    /// Brings up a world with these zones.
+    /// Brings up a world with these zones and so many vantage points, within reason.
     ///
     /// # Errors
     ///
@@ -122,7 +127,9 @@ impl World {
             .collect();
         let mut blueprint = standard::blueprint_with(keys.path(), Size::Minimal, &delegations)?;
         blueprint.host(HOSTILE, "us", &names::addresses());
-        let vantages: Vec<Vantage> = (0..vantages).map(Vantage::new).collect();
+        let vantages: Vec<Vantage> = (0..vantages.min(names::CHECKERS))
+            .map(Vantage::new)
+            .collect();
         for vantage in &vantages {
             blueprint.host(&vantage.host, "eu", &vantage.addresses);
         }
@@ -189,21 +196,11 @@ impl World {
         Ok(())
     }
 
-    /// Puts sinks on a vantage point's own addresses, and a listener on its way out.
+    /// Puts sinks on a vantage point's loopback, and a listener on its way out.
     fn prepare(&mut self, vantage: usize) -> Result<()> {
         let tap = Arc::clone(&self.tap);
-        let Vantage {
-            host,
-            addresses: [v4, v6],
-            sinks,
-        } = &self.vantages[vantage];
+        let Vantage { host, sinks, .. } = &self.vantages[vantage];
         let (host, sinks) = (host.clone(), Arc::clone(sinks));
-        let own = vec![
-            *v4,
-            *v6,
-            Ipv4Addr::LOCALHOST.into(),
-            Ipv6Addr::LOCALHOST.into(),
-        ];
         self.internet.add_rule(RulePlan {
             from: Some(host.clone()),
             rule: Rule {
@@ -217,7 +214,7 @@ impl World {
                 ..Rule::default()
             },
         })?;
-        self.serve(&host, own, Arc::new(welcome), sinks)
+        self.serve(&host, LOOPBACK.into(), Arc::new(welcome), sinks)
     }
 
     /// Returns how many programs can run at once.
@@ -244,11 +241,7 @@ impl World {
             sinks,
         } = &self.vantages[vantage];
         self.internet.reset_counts_of(host)?;
-        let askers = [
-            &addresses[..],
-            &[Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
-        ]
-        .concat();
+        let askers = [&addresses[..], &LOOPBACK].concat();
         for log in [&self.log, &self.tap, sinks] {
             log.take(&askers);
         }
@@ -291,14 +284,10 @@ impl World {
 
 impl Vantage {
     fn new(number: u8) -> Self {
-        let addresses = [
-            Ipv4Addr::new(146, 185, 20, number + 1).into(),
-            Ipv6Addr::new(0x2a03, 0xb0c0, 0x20, 0, 0, 0, 0, u16::from(number) + 1).into(),
-        ];
-        let local = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let addresses = names::checker(number);
         Self {
             host: format!("checker-{number}"),
-            sinks: Arc::new(Log::new(addresses.into_iter().chain(local))),
+            sinks: Arc::new(Log::new(LOOPBACK)),
             addresses,
         }
     }
@@ -348,7 +337,7 @@ fn read_measures(file: &Path) -> Result<Value> {
 
 /// Returns the arguments of the program for a zone.
 #[must_use]
-pub fn arguments(zone: &Zone, timeout: Duration, resolvers: bool) -> Vec<String> {
+pub fn arguments(zone: &Zone, resolvers: bool) -> Vec<String> {
     let mut arguments = match &zone.task {
         Task::Check(name) => vec!["check".to_owned(), name.to_string()],
         Task::Trace(question) => vec![
@@ -357,7 +346,7 @@ pub fn arguments(zone: &Zone, timeout: Duration, resolvers: bool) -> Vec<String>
             question.record_type.to_string(),
         ],
     };
-    let timeout = format!("{}s", timeout.as_secs());
+    let timeout = format!("{}s", zone.given.as_secs());
     arguments.extend(["--output", "json", "--timeout", &timeout].map(ToOwned::to_owned));
     let is_check = matches!(zone.task, Task::Check(_));
     if is_check && (!resolvers || zone.expected.no_resolvers) {

@@ -16,7 +16,7 @@
 use std::cmp::Reverse;
 
 use bailiwick_core::{
-    finding::{Actor, Finding},
+    finding::{Actor, Code, Finding},
     report::Found,
     verdict::{Scope, State, Verdict},
 };
@@ -111,18 +111,19 @@ fn findings(picture: &Picture, policy: &Policy) -> Vec<Finding> {
     findings
 }
 
-/// Gives consequences the actor of their cause, and points to its remedy.
+/// Points from a consequence to the finding that names its cause: the worst about the domain
+/// that has the same actor, else the worst.
 fn trace_back(findings: &mut [Finding]) {
     let is_consequence = |finding: &Finding| rule::CONSEQUENCES.contains(&finding.code.0);
-    let cause = findings
+    let causes: Vec<(Actor, Code)> = findings
         .iter()
-        .find(|f| f.actor != Actor::Vantage && !is_consequence(f))
-        .map(|cause| (cause.actor, cause.code));
-    let Some((actor, code)) = cause else {
-        return;
-    };
+        .filter(|f| f.actor != Actor::Vantage && !is_consequence(f))
+        .map(|f| (f.actor, f.code))
+        .collect();
     for finding in findings.iter_mut().filter(|f| is_consequence(f)) {
-        finding.actor = actor;
-        finding.remedy = format!("See {code}");
+        let same = causes.iter().find(|(actor, _)| *actor == finding.actor);
+        if let Some((_, code)) = same.or(causes.first()) {
+            finding.remedy = format!("See {code}");
+        }
     }
 }

@@ -179,11 +179,7 @@ fn class(picture: &Picture, instance: &Instance) -> Class {
     let differences = picture.differences(instance);
     let material: Vec<_> = differences.iter().filter(|d| d.is_material()).collect();
     if material.is_empty() && !picture.is_disjoint(instance) {
-        // Its better answer is new; the other one counts against it.
-        return match instance.contradicts_itself() {
-            Some(_) => Class::Mixed,
-            None => Class::New,
-        };
+        return Class::New;
     }
     // Of what somebody said to expect, a part may be there already.
     let expected = || {

@@ -10,9 +10,15 @@
 //! Check again from another network. If the difference is gone there, look for a middlebox on
 //! the way from here; if it is the same, report it to the registry.
 
-use bailiwick_core::finding::{Actor, Finding, Severity};
+use bailiwick_core::{
+    finding::{Actor, Finding, Severity},
+    server::Server,
+};
 
-use crate::{picture::Picture, rule::Rule};
+use crate::{
+    picture::{Answer, Picture},
+    rule::Rule,
+};
 
 /// The rule.
 pub(crate) const RULE: Rule = Rule {

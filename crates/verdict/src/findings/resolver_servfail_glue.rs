@@ -15,6 +15,7 @@ use bailiwick_core::{
     verdict::Reachability,
 };
 
+use super::resolver_servfail_dnssec::refuses;
 use crate::{
     blame, caches,
     picture::{Picture, Resolver, ResolverResult},

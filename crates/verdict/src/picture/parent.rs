@@ -268,26 +268,6 @@ impl<'e> Instance<'e> {
         [&self.udp, &self.tcp, &self.small].into_iter().flatten()
     }
 
-    /// Returns what the answer over UDP says that the one over TCP does not, if TC does not
-    /// excuse it. What is only left out is another matter.
-    #[must_use]
-    pub fn contradicts_itself(&self) -> Option<String> {
-        let (udp, tcp) = (self.udp.as_ref()?, self.tcp.as_ref()?);
-        if udp.truncated {
-            return None;
-        }
-        match (udp.referral.as_ref()?, tcp.referral.as_ref()?) {
-            (Referral::Delegation(udp), Referral::Delegation(tcp)) => contradiction(udp, tcp),
-            (Referral::Delegation(_), Referral::Absent | Referral::Inside(_)) => {
-                Some("a delegation over UDP only".to_owned())
-            }
-            (Referral::Absent | Referral::Inside(_), Referral::Delegation(_)) => {
-                Some("a delegation over TCP only".to_owned())
-            }
-            _ => None,
-        }
-    }
-
     /// Returns the NSID as text, escaped where it is not printable ASCII.
     #[must_use]
     pub fn nsid_text(&self) -> Option<String> {
@@ -380,17 +360,6 @@ impl Place {
                 .collect(),
         }
     }
-}
-
-fn contradiction(udp: &Delegation, tcp: &Delegation) -> Option<String> {
-    if !udp.name_servers.keys().eq(tcp.name_servers.keys()) {
-        return Some("the NS names differ".to_owned());
-    }
-    udp.name_servers.iter().find_map(|(host, glue)| {
-        let whole = tcp.glue_of(host)?;
-        let other = glue.keys().find(|address| !whole.contains_key(*address))?;
-        Some(format!("{host} is {other} over UDP only"))
-    })
 }
 
 /// Returns the instances that a vantage point saw.

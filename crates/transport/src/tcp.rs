@@ -49,7 +49,8 @@ pub(crate) async fn exchange(
     };
     for (number, question) in query.questions.iter().enumerate() {
         let booked = match number {
-            MAX_QUESTIONS.. => Err(Withheld::SameQuestion),
+            // More on one connection would not be one packet any more (limit B1).
+            MAX_QUESTIONS.. => Err(Withheld::Packets),
             _ => shared.ledger.ask(ip, query.via, question),
         };
         match booked {

@@ -12,11 +12,12 @@ mod server;
 use std::time::{Duration, Instant};
 
 use bailiwick_core::{
-    observation::{Outcome, Rejection},
+    limit::Limits,
+    observation::{Outcome, Rejection, Withheld},
     query::{Query, Via},
     record::RecordType,
 };
-use bailiwick_transport::{Network, Uplink};
+use bailiwick_transport::{Network, Settings, Uplink};
 use common::{LIMITS, ask, laboratory, network, query};
 use server::{Behaviour, Running, Step, answer, framed};
 
@@ -257,12 +258,12 @@ async fn one_connection_at_a_time_goes_to_an_address() {
 
 #[tokio::test]
 async fn tar_pits_do_not_delay_a_healthy_server() {
-    let pit = Behaviour::over_tcp(3, |_| vec![Step::Wait(3000)]);
+    let pit = Behaviour::over_tcp(3, |_| vec![Step::Wait(9000)]);
     let pit = server::start_on([0; 4].into(), pit).await;
     let healthy = Behaviour::over_tcp(3, |queries| vec![Step::Send(answers(queries).concat())]);
     let healthy = server::start(healthy).await;
     let uplink = Uplink::default();
-    let stuck = Network::on(&uplink, laboratory(pit.port(), LIMITS)).unwrap();
+    let stuck = Network::on(&uplink, laboratory(pit.port(), Limits::FULL_ROUND)).unwrap();
     let (to, _from) = tokio::sync::mpsc::channel(100);
     let mut pits = tokio::task::JoinSet::new();
     for host in 2..34 {
@@ -273,21 +274,82 @@ async fn tar_pits_do_not_delay_a_healthy_server() {
     while pit.received() < 32 {
         tokio::task::yield_now().await;
     }
-    let network = Network::on(&uplink, laboratory(healthy.port(), LIMITS)).unwrap();
-    let began = Instant::now();
-    let seen = ask(&network, three(&healthy)).await;
+    let mut took = Vec::new();
+    // The machine that runs the tests may be slow once.
+    for _ in 0..3 {
+        let network = Network::on(&uplink, laboratory(healthy.port(), LIMITS)).unwrap();
+        let began = Instant::now();
+        let seen = ask(&network, three(&healthy)).await;
+        took.push(began.elapsed());
+        assert!(seen.iter().all(|o| o.reply().is_some()), "{seen:?}");
+    }
     assert!(
-        began.elapsed() < Duration::from_millis(100),
-        "took {:?}",
-        began.elapsed()
-    );
-    assert!(
-        seen.iter().all(|o| matches!(o.outcome, Outcome::Reply(_))),
-        "{seen:?}"
+        took.iter().min() < Some(&Duration::from_millis(100)),
+        "took {took:?}"
     );
     assert_eq!(pits.len(), 32);
     assert!(
         pits.try_join_next().is_none(),
         "all pits still hold what they caught"
+    );
+}
+
+#[tokio::test]
+async fn a_connection_carries_eight_questions_and_no_more() {
+    let server = server::start(Behaviour::over_tcp(8, |queries| {
+        vec![Step::Send(answers(queries).concat())]
+    }))
+    .await;
+    let network = network(server.port());
+    let types: Vec<_> = (1..=9).map(RecordType).collect();
+    let seen = ask(&network, query(server.ip(), Via::Tcp, &types)).await;
+    let replies = seen.iter().filter(|o| o.reply().is_some()).count();
+    assert_eq!((seen.len(), replies), (9, 8));
+    assert_eq!(seen[8].outcome, Outcome::Withheld(Withheld::Packets));
+}
+
+#[tokio::test]
+async fn servers_are_reached_over_ipv6() {
+    let loopback = std::net::Ipv6Addr::LOCALHOST.into();
+    let server = server::start_on(loopback, Behaviour::default()).await;
+    let network = network(server.port());
+    for via in [Via::Udp, Via::Tcp] {
+        let seen = ask(&network, query(loopback, via, &[RecordType::NS])).await;
+        assert!(matches!(seen[0].outcome, Outcome::Reply(_)), "{seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn queries_come_from_the_address_that_was_asked_for() {
+    let server = server::start(Behaviour::default()).await;
+    let cases = [
+        ("127.0.0.9", None, "an address of this machine"),
+        ("::1", None, "of the other family: the routes decide"),
+        (
+            "192.0.2.1",
+            Some(Withheld::NoRoute),
+            "an address that this machine does not have",
+        ),
+    ];
+    for (bind, withheld, why) in cases {
+        let settings = Settings {
+            bind: vec![bind.parse().unwrap()],
+            ..laboratory(server.port(), LIMITS)
+        };
+        for via in [Via::Udp, Via::Tcp] {
+            let network = Network::new(settings.clone()).unwrap();
+            let seen = ask(&network, query(server.ip(), via, &[RecordType::NS])).await;
+            let expected = withheld.map(Outcome::Withheld);
+            match expected {
+                Some(expected) => assert_eq!(seen[0].outcome, expected, "{why}"),
+                None => assert!(seen[0].reply().is_some(), "{why}: {seen:?}"),
+            }
+        }
+    }
+    assert_eq!(
+        server.peers(),
+        ["127.0.0.1", "127.0.0.9"]
+            .map(|a| a.parse::<std::net::IpAddr>().unwrap())
+            .into()
     );
 }

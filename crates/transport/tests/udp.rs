@@ -99,7 +99,11 @@ async fn junk_does_not_hide_the_true_answer() {
             }))
             .await;
             let network = network(server.port());
-            let seen = ask(&network, soa(&server)).await;
+            let query = Query {
+                patience: LIMITS.wall_time,
+                ..soa(&server)
+            };
+            let seen = ask(&network, query).await;
             assert!(
                 matches!(seen[0].outcome, Outcome::Reply(_)),
                 "{count} x {kind}: {:?}",
@@ -257,7 +261,7 @@ async fn an_answer_after_patience_comes_late() {
         panic!("{seen:?}");
     };
     assert_eq!(silence.outcome, Outcome::Silence);
-    assert!(silence.elapsed >= PATIENCE && silence.elapsed < Duration::from_millis(390));
+    assert!(silence.elapsed >= PATIENCE && silence.elapsed < late.elapsed);
     assert!(
         matches!(late.outcome, Outcome::Late(_)),
         "{:?}",

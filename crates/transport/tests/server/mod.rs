@@ -1,9 +1,10 @@
 //! A server on the loopback that behaves as it is told.
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -110,7 +111,11 @@ pub(crate) struct Running {
     received: Arc<AtomicUsize>,
     /// The most connections that were open at a time.
     crowd: Arc<AtomicUsize>,
+    /// Who asked.
+    peers: Peers,
 }
+
+type Peers = Arc<Mutex<BTreeSet<IpAddr>>>;
 
 impl Running {
     pub(crate) fn port(&self) -> u16 {
@@ -123,6 +128,10 @@ impl Running {
 
     pub(crate) fn received(&self) -> usize {
         self.received.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn peers(&self) -> BTreeSet<IpAddr> {
+        self.peers.lock().unwrap().clone()
     }
 
     pub(crate) fn crowd(&self) -> usize {
@@ -153,30 +162,39 @@ pub(crate) async fn start_on(ip: IpAddr, behaviour: Behaviour) -> Running {
         };
         let received = Arc::<AtomicUsize>::default();
         let crowd = Arc::<AtomicUsize>::default();
+        let peers = Peers::default();
         return Running {
             address,
             tasks: vec![
-                tokio::spawn(serve_udp(udp, behaviour.udp, Arc::clone(&received))),
+                tokio::spawn(serve_udp(
+                    udp,
+                    behaviour.udp,
+                    Arc::clone(&received),
+                    Arc::clone(&peers),
+                )),
                 tokio::spawn(serve_tcp(
                     tcp,
                     behaviour.questions,
                     behaviour.tcp,
                     Arc::clone(&received),
                     Arc::clone(&crowd),
+                    Arc::clone(&peers),
                 )),
             ],
             received,
             crowd,
+            peers,
         };
     }
     panic!("no port is free for both UDP and TCP");
 }
 
-async fn serve_udp(socket: UdpSocket, script: Script, received: Arc<AtomicUsize>) {
+async fn serve_udp(socket: UdpSocket, script: Script, received: Arc<AtomicUsize>, peers: Peers) {
     let socket = Arc::new(socket);
     let mut buffer = [0; 2048];
     while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
         received.fetch_add(1, Ordering::Relaxed);
+        peers.lock().unwrap().insert(from.ip());
         let steps = script(&[buffer[..length].to_vec()]);
         let socket = Arc::clone(&socket);
         tokio::spawn(async move {
@@ -192,7 +210,7 @@ async fn serve_udp(socket: UdpSocket, script: Script, received: Arc<AtomicUsize>
                     Step::Wait(milliseconds) => wait(milliseconds).await,
                     Step::Reset => {}
                 }
-                if number % 32 == 31 {
+                if number % 100 == 99 {
                     // No receive buffer holds a thousand datagrams: let the receiver read some.
                     wait(1).await;
                 }
@@ -207,9 +225,11 @@ async fn serve_tcp(
     script: Script,
     received: Arc<AtomicUsize>,
     crowd: Arc<AtomicUsize>,
+    peers: Peers,
 ) {
     let open = Arc::<AtomicUsize>::default();
-    while let Ok((stream, _)) = listener.accept().await {
+    while let Ok((stream, from)) = listener.accept().await {
+        peers.lock().unwrap().insert(from.ip());
         received.fetch_add(1, Ordering::Relaxed);
         crowd.fetch_max(open.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
         let (script, open) = (Arc::clone(&script), Arc::clone(&open));

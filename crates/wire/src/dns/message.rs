@@ -121,7 +121,10 @@ fn to_data(data: &RecordData) -> RData {
             // Not by `NULL::with`, which takes a record without data for a mistake.
             let mut rdata = NULL::new();
             rdata.anything = to_octets(other);
-            RData::Unknown { code: rr::RecordType::from(other.record_type().0), rdata }
+            RData::Unknown {
+                code: rr::RecordType::from(other.record_type().0),
+                rdata,
+            }
         }
     }
 }

@@ -297,3 +297,21 @@ fn extended_errors_and_identifiers_are_read() {
     assert_eq!(read.edns, sent.edns);
     assert_eq!(extended_error(b"\x01"), None, "one octet is no code");
 }
+
+#[test]
+fn sixteen_kibibytes_of_long_compressed_names_are_read_in_bounded_time() {
+    // The largest message that is decoded (limit B9), made of what costs most: a name of 127
+    // labels, and as many records as fit whose owner and data are pointers to it.
+    let mut octets = vec![0, 1, 0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    octets.extend([1, b'a'].repeat(127));
+    octets.extend([0, 0, 2, 0, 1]);
+    let record = [0xc0, 12, 0, 2, 0, 1, 0, 0, 0, 0, 0, 2, 0xc0, 12];
+    let records = (16 * 1024 - octets.len()) / record.len();
+    octets.extend(record.repeat(records));
+    octets[6..8].copy_from_slice(&u16::try_from(records).unwrap().to_be_bytes());
+    let began = std::time::Instant::now();
+    let message = decode(&octets).unwrap();
+    assert_eq!((message.answer.len(), records), (records, 1_150));
+    // Some milliseconds with optimisation, some more without.
+    assert!(began.elapsed() < std::time::Duration::from_secs(1));
+}

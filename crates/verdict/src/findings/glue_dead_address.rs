@@ -23,9 +23,7 @@ use bailiwick_core::{
 };
 
 use crate::{
-    caches::Sampled,
     picture::{Child, Given, HostAddresses, Picture},
-    reachability,
     rule::Rule,
     wording,
 };
@@ -51,11 +49,9 @@ fn find(picture: &Picture) -> Vec<Finding> {
         .into_iter()
         .filter(|family| is_dead_family(picture, *family))
         .collect();
-    // Then they are up, and `child-unreachable-from-vantage` tells of all of them.
-    let here_only = reachability::is_silent_here_only(picture, &Sampled::of(picture));
-    let told_elsewhere =
-        |child: &Child| child.published && (here_only || dead_families.contains(&child.family()));
-    let dead = |child: &Child| child.is_dead() && !told_elsewhere(child);
+    let dead = |child: &Child| {
+        child.is_dead() && !(child.published && dead_families.contains(&child.family()))
+    };
     let groups = picture.addresses_that(dead);
     groups.iter().map(|group| finding(picture, group)).collect()
 }

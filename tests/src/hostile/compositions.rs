@@ -2,17 +2,20 @@
 //! with each other (CAMP, Duan et al. 2024).
 //!
 //! ```text
-//!  z.h0001.com  NS  x.x.n0h0.d1.h0001.net      width names, no glue
-//!  d1.h0001.net NS  x.x.n0h0.d2.h0001.com      and so on, depth times
-//!  x.x.n0h0.d3.h0001.com  CNAME  x.x.n0h1.d4.h0001.net     chain times
+//!  h0001.com     NS  x.x.n0h0.d1.h0001.net      width names, no glue
+//!  d1.h0001.net  NS  x.x.n0h0.d2.h0001c.com     and so on, depth times
+//!  x.x.n0h0.d3.h0001c.com  CNAME  x.x.n0h1.d4.h0001.net     chain times
 //! ```
+//!
+//! Where the chain ends there are as many addresses as anybody takes, and all
+//! of them answer, so that everything else is asked there, too.
 
 use bailiwick_core::message::{Flags, Message, Rcode};
 use bailiwick_core::name::Name;
 use bailiwick_core::record::{Record, RecordData, RecordType};
 use rand::RngExt;
 
-use super::names::{server_at, v4, v6};
+use super::names::{host, server_at, two_hosts, v4, v6};
 use super::realm::Realm;
 use super::script::{Asked, Script};
 use super::{Plan, Seed, name, play};
@@ -22,11 +25,16 @@ const DEPTHS: [usize; 4] = [0, 1, 2, 3];
 const CHAINS: [usize; 4] = [0, 1, 8, 17];
 const LABELS: [usize; 4] = [0, 1, 9, 30];
 
-pub(super) const SHAPES: usize = 256;
+pub(super) const SHAPES: usize = 512;
 
 /// The servers of zones at the end of the glueless ones, and of the zone that is checked.
 const ENDS: u8 = 4;
 const CHILDREN: u8 = 20;
+/// Addresses of one name in each family: as many as are considered.
+const ADDRESSES: usize = 4;
+const SERVERS: usize = 32;
+/// Name servers that only the zone itself names.
+const OWN_HOSTS: u8 = 8;
 
 /// The measures of a composition.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +45,8 @@ struct Measures {
     labels: usize,
     /// Whether the last name has an address at all.
     ends: bool,
+    /// Who publishes the first names: the registry, or a parent of the attacker's.
+    in_registry: bool,
 }
 
 pub(super) fn plan(mut seed: Seed) -> Plan {
@@ -45,26 +55,46 @@ pub(super) fn plan(mut seed: Seed) -> Plan {
         depth: seed.pick(&DEPTHS),
         chain: seed.pick(&CHAINS),
         labels: seed.pick(&LABELS),
+        in_registry: seed.pick(&[true, false]),
         ends: seed.random.random_bool(0.7),
     };
-    let apexes = ["com", "net"].map(|tld| name(&seed.apex("", tld)));
-    let zone = format!("z.{}", apexes[0]);
-    let mut realm = Realm::of(seed.number, "", "");
-    let children: Vec<u8> = (CHILDREN..CHILDREN + 16).collect();
-    realm.serve(&zone, &children, "@ NS ns1\n");
-    let composition = Composition {
-        realm,
+    let com = seed.apex("c", "com");
+    let apexes = [name(&com), name(&seed.apex("", "net"))];
+    let zone = if measures.in_registry {
+        seed.apex("", "com")
+    } else {
+        format!("z.{com}")
+    };
+    let mut composition = Composition {
+        realm: Realm::of(seed.number, "", ""),
         zone: name(&zone),
         apexes,
         measures,
     };
+    let published: String = composition
+        .hosts(0, &composition.apexes[1])
+        .map(|host| format!("@ NS {host}\n"))
+        .collect();
+    let own: String = (0..OWN_HOSTS)
+        .map(|at| format!("@ NS own{at}\n") + &host(&format!("own{at}"), CHILDREN + 24 + at))
+        .collect();
+    let children: Vec<u8> = (0..SERVERS).map(|at| CHILDREN + small(at)).collect();
+    let realm = &mut composition.realm;
+    realm.serve(&com, &[0, 1], &two_hosts([0, 1]));
+    realm.serve(&zone, &children, &(published.clone() + &own));
     let about = format!("{measures:?}");
-    Plan::check(
+    let plan = Plan::check(
         &seed,
         &zone,
         about,
         play(move |asked| composition.answer(asked)),
     )
+    .registered(&com, &two_hosts([0, 1]));
+    if measures.in_registry {
+        plan.registered(&zone, &published)
+    } else {
+        plan
+    }
 }
 
 struct Composition {
@@ -78,7 +108,7 @@ impl Composition {
     fn answer(&self, asked: &Asked) -> Script {
         let question = &asked.question.name;
         let at_apex = server_at(asked.to).is_some_and(|server| server < 2);
-        if at_apex && question.is_at_or_below(&self.zone) {
+        if at_apex && !self.measures.in_registry && question.is_at_or_below(&self.zone) {
             return asked.reply(&self.referral(&self.zone, 0, &self.apexes[1]));
         }
         let Some((own, depth)) = self.place(question) else {
@@ -115,10 +145,15 @@ impl Composition {
         (0..self.measures.labels).try_fold(host, |name, _| name.child(b"x").ok())
     }
 
+    /// The name servers of a zone at this depth.
+    fn hosts<'a>(&'a self, depth: usize, other: &'a Name) -> impl Iterator<Item = Name> + 'a {
+        (0..self.measures.width).filter_map(move |at| self.host(at, 0, depth + 1, other))
+    }
+
     fn referral(&self, zone: &Name, depth: usize, other: &Name) -> Message {
-        let hosts = (0..self.measures.width).filter_map(|at| self.host(at, 0, depth + 1, other));
         Message {
-            authority: hosts
+            authority: self
+                .hosts(depth, other)
                 .map(|host| record(zone, RecordData::Ns(host)))
                 .collect(),
             ..Message::default()
@@ -150,15 +185,16 @@ impl Composition {
         } else if !self.measures.ends {
             message.rcode = Rcode::NXDOMAIN;
         } else {
-            let server = CHILDREN + small(at % 16);
-            let address = match asked {
-                RecordType::A => Some(v4(server)),
-                RecordType::AAAA => Some(v6(server)),
-                _ => None,
-            };
-            message
-                .answer
-                .extend(address.map(|address| record(question, address.into())));
+            let servers = (at * ADDRESSES..).take(ADDRESSES);
+            message.answer.extend(servers.filter_map(|at| {
+                let server = CHILDREN + small(at % SERVERS);
+                let address = match asked {
+                    RecordType::A => v4(server),
+                    RecordType::AAAA => v6(server),
+                    _ => return None,
+                };
+                Some(record(question, address.into()))
+            }));
         }
         message
     }

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use bailiwick_core::{
     finding::{Actor, Finding, Severity},
     name::Name,
+    observation::Withheld,
     report::Lost,
     vantage::Fitness,
     verdict::{Caches, Class, Intent, Reachability, State},
@@ -15,6 +16,7 @@ use crate::{
     reachability::Outage,
     rule::CONSEQUENCES,
     state::{Axes, Blind},
+    wording,
 };
 
 /// Returns the sentence, without the final stop.
@@ -32,7 +34,7 @@ pub(crate) fn headline(
             parent(picture)
         ),
         State::Broken => broken(picture, axes, findings),
-        State::Divergent => not_everywhere(picture, axes, "although its version is newer"),
+        State::Divergent => not_everywhere(picture, axes, "although its version is as new"),
         State::Publishing => not_everywhere(picture, axes, ""),
         State::NotPublished => not_published(picture, axes),
         State::Inconclusive => blind
@@ -50,7 +52,7 @@ fn parent(picture: &Picture) -> String {
 }
 
 fn consistent(picture: &Picture, findings: &[Finding]) -> String {
-    let (zone, parent) = (picture.zone, parent(picture));
+    let zone = picture.zone;
     let wanted = match picture.wanted.intent {
         Intent::Inferred => "is delegated as its own servers say",
         _ => "is delegated as expected",
@@ -64,7 +66,7 @@ fn consistent(picture: &Picture, findings: &[Finding]) -> String {
         1 => "; there is one warning".to_owned(),
         more => format!("; there are {more} warnings"),
     };
-    format!("{zone} {wanted} by {parent}, and its servers answer{beside}")
+    format!("{zone} {wanted}, and its servers answer{beside}")
 }
 
 fn broken(picture: &Picture, axes: &Axes, findings: &[Finding]) -> String {
@@ -79,7 +81,9 @@ fn broken(picture: &Picture, axes: &Axes, findings: &[Finding]) -> String {
         ),
         Outage::NoAddress => {
             let names = list(picture.delegated_hosts().map(|host| &host.name));
-            format!("{parent} names {names} for {zone}, but nobody can find their addresses")
+            format!(
+                "{parent} delegates {zone} to {names}, but no resolver can find their addresses"
+            )
         }
         Outage::Cycle => format!(
             "looking for the name servers of {zone} leads round in a circle and never to an address"
@@ -88,6 +92,13 @@ fn broken(picture: &Picture, axes: &Axes, findings: &[Finding]) -> String {
             "none of the addresses that {parent} publishes serves {zone}: {}",
             standings(picture)
         ),
+        Outage::Silence if picture.published_servers().is_empty() => {
+            let names = list(picture.delegated_hosts().map(|host| &host.name));
+            format!(
+                "{parent} delegates {zone} to {names}, but the servers that know their addresses \
+                 are silent, and public resolvers fail, too"
+            )
+        }
         Outage::Silence => format!(
             "none of the addresses that {parent} publishes for {zone} answers, and public \
              resolvers fail, too: {}",
@@ -105,8 +116,13 @@ fn standings(picture: &Picture) -> String {
         .published_servers()
         .into_iter()
         .filter_map(|(address, host)| {
-            let standing = picture.child(address)?.standing().to_string();
-            Some(format!("{host} {address} {standing}"))
+            let child = picture.child(address)?;
+            Some(match child.withheld() {
+                Some(Withheld::SpecialUse) => {
+                    format!("{host} {address} cannot be reached from the Internet")
+                }
+                _ => format!("{host} {address} {}", child.standing()),
+            })
         })
         .collect();
     cut(all, "; ")
@@ -130,8 +146,11 @@ fn not_everywhere(picture: &Picture, axes: &Axes, although: &str) -> String {
         text => format!(", {text}"),
     };
     format!(
-        "{} of {} parent server instances publish what is wanted; {}: {what}{although}",
-        axes.published.new, axes.published.seen, place.words
+        "{} of {} parent server instances {} what is wanted; {}: {what}{although}",
+        axes.published.new,
+        axes.published.seen,
+        wording::verb(axes.published.new, "publishes", "publish"),
+        place.words
     )
 }
 

@@ -13,7 +13,7 @@
 //!        ─▶ Observation
 //! ```
 //!
-//! [`drive`] joins a [`Machine`](bailiwick_probe::Machine) with a network until it is done.
+//! [`drive()`] joins a [`Machine`](bailiwick_probe::Machine) with a network until it is done.
 
 use std::{
     collections::BTreeSet,

@@ -131,6 +131,22 @@ proptest! {
     }
 
     #[test]
+    fn every_query_is_read_by_the_codec(
+        labels in vec(vec(any::<u8>(), 1..=63), 0..=127),
+        record_type: u16,
+        flags: [bool; 4],
+        case: u64,
+    ) {
+        let longest = (0..=labels.len()).rev().find_map(|n| Name::from_labels(&labels[..n]).ok());
+        let question = Question::new(longest.unwrap(), RecordType(record_type));
+        let [recursion_desired, checking_disabled, edns, dnssec_ok] = flags;
+        let options = Options { recursion_desired, checking_disabled, edns, dnssec_ok };
+        let octets = encode_query(&question, &options, 1, case);
+        prop_assert!(op::Message::from_vec(&octets).is_ok(), "{}", question.name);
+        prop_assert_eq!(to_question(&peek(&octets).unwrap().question.unwrap()), Some(question));
+    }
+
+    #[test]
     fn decoding_never_panics(octets in vec(any::<u8>(), 0..600)) {
         let _ = (peek(&octets), decode(&octets));
     }

@@ -100,6 +100,16 @@ pub fn check_decoding(octets: &[u8]) -> Result<(), String> {
         return Ok(());
     };
     let again = bailiwick_wire::dns::encode_message(&message, None, 0);
+    // The codec takes a record without data for a dynamic update, by its class, which a value
+    // of ours does not keep (RFC 2136, section 2.4).
+    let mut records = message
+        .answer
+        .iter()
+        .chain(&message.authority)
+        .chain(&message.additional);
+    if records.any(|record| matches!(&record.data, RecordData::Other(_, data) if data.is_empty())) {
+        return Ok(());
+    }
     match bailiwick_wire::dns::decode(&again) {
         Ok(read) if read.answer == message.answer && read.rcode == message.rcode => Ok(()),
         Ok(read) => Err(format!("{message:?} became {read:?}")),

@@ -3,12 +3,13 @@
 //! Findings about consequences, such as resolvers that fail, follow from some fault that another
 //! finding names. They name the same actor, so that nobody is sent to the wrong door.
 
-use bailiwick_core::{finding::Actor, observation::Withheld, verdict::Publication};
+use bailiwick_core::{finding::Actor, observation::Withheld, query::Via, verdict::Publication};
 
 use crate::{
-    picture::{Answer, Instance, Picture},
+    picture::{Answer, Child, Instance, Picture},
     reachability::Outage,
     state::Axes,
+    usable::{self, How, Usable},
 };
 
 /// Returns who can let resolvers in.
@@ -29,7 +30,7 @@ pub(crate) fn actor(picture: &Picture, axes: &Axes) -> Actor {
     if published().any(|child| child.withheld() == Some(Withheld::SpecialUse) || child.foreign) {
         return Actor::Registrar;
     }
-    if axes.outage.is_none() && published().all(|child| child.is_authoritative()) {
+    if axes.outage.is_none() && published().all(|child| is_well(picture, child)) {
         // The servers are well, so it is the referral that is too short.
         return if picture.delegating().any(is_shorter_over_udp) {
             Actor::Registry
@@ -38,6 +39,12 @@ pub(crate) fn actor(picture: &Picture, axes: &Axes) -> Actor {
         };
     }
     Actor::Server
+}
+
+/// Whether nobody is known to be turned away by a server, over UDP or over TCP.
+fn is_well(picture: &Picture, child: &Child) -> bool {
+    let works = |via| usable::address(picture, child.address, How::Over(via)) != Usable::No;
+    works(Via::Udp) && works(Via::Tcp) && !child.views.iter().any(|view| view.is_dead())
 }
 
 /// Whether a referral over UDP has fewer addresses than the one over TCP, without TC.
@@ -81,6 +88,11 @@ mod tests {
                 all(&Acts::Silent).all_resolvers(Some(Rcode::SERVFAIL), &[22]),
                 Actor::Server,
                 "dead servers",
+            ),
+            (
+                world().acts("192.0.2.1", Acts::TcpOnly),
+                Actor::Server,
+                "a server without UDP",
             ),
             (
                 all(&Acts::Code(Rcode::REFUSED)),

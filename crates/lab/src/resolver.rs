@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Questions that one answer may cost.
-const BUDGET: u32 = 120;
+const BUDGET: u32 = 60;
 /// How long it waits for one server: it has many clients and little patience.
 const PATIENCE: Duration = Duration::from_millis(120);
 /// How deep look-ups of name servers' addresses may nest.
@@ -66,6 +66,7 @@ pub fn answer(world: &World, resolver: &Resolver, asked: &Asked<'_>) -> (Message
         left: BUDGET,
         cache: &resolver.cache,
         looking_up: BTreeSet::new(),
+        learned: BTreeMap::new(),
         checks: !asked.options.checking_disabled,
     };
     let found = search.resolve(&question.name, question.record_type);
@@ -156,10 +157,13 @@ struct Search<'a> {
     cache: &'a [Record],
     /// Names whose addresses are being looked up: coming back to one is a cycle.
     looking_up: BTreeSet<Name>,
+    /// Zones that referrals of this search led to.
+    learned: BTreeMap<Name, Zone>,
     checks: bool,
 }
 
 /// A zone on the way down.
+#[derive(Clone)]
 struct Zone {
     name: Name,
     servers: BTreeMap<Name, BTreeSet<IpAddr>>,
@@ -195,6 +199,7 @@ impl Search<'_> {
                 Some(owner) if *owner != zone.name && owner.is_below(&zone.name) => {
                     let owner = owner.clone();
                     zone = below(&zone.name, &owner, &message).ok_or(NO_REACHABLE_AUTHORITY)?;
+                    self.learned.insert(owner, zone.clone());
                     self.check_chain(&zone)?;
                 }
                 _ => return Ok(message),
@@ -203,7 +208,7 @@ impl Search<'_> {
         Err(NO_REACHABLE_AUTHORITY)
     }
 
-    /// Returns the closest zone above the name that the cache knows, else the root.
+    /// Returns the closest zone above the name that the cache or this search knows, else the root.
     fn closest(&self, name: &Name) -> Zone {
         let held = |owner: &Name, record_type| {
             self.cache
@@ -215,6 +220,9 @@ impl Search<'_> {
             let Some(owner) = name.ancestor(count) else {
                 continue;
             };
+            if let Some(zone) = self.learned.get(&owner) {
+                return zone.clone();
+            }
             let mut servers = BTreeMap::new();
             for record in held(&owner, RecordType::NS) {
                 if let RecordData::Ns(host) = &record.data {

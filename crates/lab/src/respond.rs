@@ -96,12 +96,7 @@ impl World {
     /// Returns what comes back for a question; over TCP the connection is open already.
     #[must_use]
     pub fn respond(&self, asked: &Asked<'_>) -> Response {
-        let question = asked.question;
-        let moment = asked.moment(Some((
-            &question.name,
-            question.record_type,
-            asked.options.edns,
-        )));
+        let moment = asked.moment(Some((asked.question, asked.options)));
         let effects = self.effects(asked, &moment);
         if effects.no_route {
             return Response::NoRoute;
@@ -289,7 +284,7 @@ impl World {
 }
 
 impl Asked<'_> {
-    fn moment<'a>(&'a self, question: Option<(&'a Name, RecordType, bool)>) -> Moment<'a> {
+    fn moment<'a>(&'a self, question: Option<(&'a Question, Options)>) -> Moment<'a> {
         Moment {
             carrier: self.carrier,
             address: self.address,

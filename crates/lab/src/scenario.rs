@@ -50,7 +50,8 @@
 //! `offers-recursion`, `intercepted`, `nsid TEXT`.
 //!
 //! **Conditions** follow a rule or a zone line: `udp`, `tcp`, `v4`, `v6`, an address,
-//! `from REGION`, `for NAME` (and below), `type TYPE`, `edns`, `plain` (no EDNS), `after 2s`,
+//! `from REGION`, `for NAME` (and below), `type TYPE`, `edns`, `plain` (no EDNS),
+//! `checked` (CD=0), `unchecked` (CD=1), `after 2s`,
 //! `until 2s`. The region of a vantage point and of a resolver is its name, unless given.
 //!
 //! **What goes without saying** ([`crate::defaults`]): a root on `a.root.test.` and

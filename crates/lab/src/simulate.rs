@@ -577,7 +577,8 @@ mod tests {
 
     #[test]
     fn every_rule_comes_out_as_the_transport_would_tell_it() {
-        let cases: [(&str, Via, &[(&str, u128)]); 17] = [
+        type Expected = &'static [(&'static str, u128)];
+        let cases: [(&str, Via, Expected); 17] = [
             ("", Via::Udp, &[("reply", 1020)]),
             ("", Via::Tcp, &[("reply", 1040)]),
             ("rtt 100ms", Via::Tcp, &[("reply", 1200)]),

@@ -95,6 +95,8 @@ impl<'a> Words<'a> {
                 "v6" => when.family = Some(Family::V6),
                 "edns" => when.edns = Some(true),
                 "plain" => when.edns = Some(false),
+                "checked" => when.checked = Some(true),
+                "unchecked" => when.checked = Some(false),
                 "from" => when.region = Some(self.next("region")?.to_owned()),
                 "for" => when.below = Some(self.name("name")?),
                 "type" => when.record_type = Some(self.parse("record type")?),

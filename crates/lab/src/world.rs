@@ -12,8 +12,10 @@ use std::{
 };
 
 use bailiwick_core::{
+    message::Question,
     name::Name,
     observation::Rejection,
+    query::Options,
     record::{Record, RecordData, RecordType},
     server::{Family, Server},
 };
@@ -187,6 +189,8 @@ pub struct When {
     pub record_type: Option<RecordType>,
     /// To questions with EDNS, or without.
     pub edns: Option<bool>,
+    /// To questions that leave validation to the resolver (CD=0), or not.
+    pub checked: Option<bool>,
     /// From this moment of the check on.
     pub after: Option<Duration>,
     /// Until this moment of the check.
@@ -211,8 +215,8 @@ pub struct Moment<'a> {
     pub address: IpAddr,
     /// From where.
     pub region: &'a str,
-    /// Which name, which type, and whether with EDNS.
-    pub question: Option<(&'a Name, RecordType, bool)>,
+    /// What is asked, and with which header and EDNS settings.
+    pub question: Option<(&'a Question, Options)>,
     /// Since the check began.
     pub now: Duration,
 }
@@ -221,9 +225,9 @@ impl When {
     /// Returns whether the condition holds.
     #[must_use]
     pub fn holds(&self, at: &Moment<'_>) -> bool {
-        let asked = |holds: &dyn Fn(&Name, RecordType, bool) -> bool| {
+        let asked = |holds: &dyn Fn(&Question, Options) -> bool| {
             at.question
-                .is_some_and(|(name, kind, edns)| holds(name, kind, edns))
+                .is_some_and(|(question, options)| holds(question, options))
         };
         self.carrier.is_none_or(|carrier| carrier == at.carrier)
             && self
@@ -237,13 +241,16 @@ impl When {
             && self
                 .below
                 .as_ref()
-                .is_none_or(|below| asked(&|name, _, _| name.is_at_or_below(below)))
+                .is_none_or(|below| asked(&|question, _| question.name.is_at_or_below(below)))
             && self
                 .record_type
-                .is_none_or(|wanted| asked(&|_, kind, _| kind == wanted))
+                .is_none_or(|wanted| asked(&|question, _| question.record_type == wanted))
             && self
                 .edns
-                .is_none_or(|wanted| asked(&|_, _, edns| edns == wanted))
+                .is_none_or(|wanted| asked(&|_, options| options.edns == wanted))
+            && self
+                .checked
+                .is_none_or(|wanted| asked(&|_, options| options.checking_disabled != wanted))
             && self.after.is_none_or(|after| at.now >= after)
             && self.until.is_none_or(|until| at.now < until)
     }
@@ -259,6 +266,7 @@ impl When {
             self.below.is_some(),
             self.record_type.is_some(),
             self.edns.is_some(),
+            self.checked.is_some(),
             self.after.is_some(),
             self.until.is_some(),
         ]

@@ -289,7 +289,7 @@ impl Shared {
                 Ok(opened) => return Ok(opened),
                 Err(error) => match error.raw_os_error() {
                     Some(nix::libc::EMFILE | nix::libc::ENFILE) => {
-                        self.uplink.make_room();
+                        let _wish = self.uplink.wish();
                         tokio::time::sleep(DESCRIPTOR_PAUSE).await;
                     }
                     _ => return Err(not_sent(&error)),

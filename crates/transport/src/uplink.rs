@@ -13,7 +13,7 @@ use std::{
 
 use bailiwick_core::message::Question;
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 
@@ -33,10 +33,10 @@ struct Shared {
     began: Instant,
     pace: Mutex<Pace>,
     sockets: Arc<Semaphore>,
-    /// How many wait for a socket.
-    waiting: AtomicUsize,
-    /// Wakes a socket that only listens for late answers, to give way.
-    crowded: Notify,
+    /// How many want a socket and cannot have one.
+    wishes: AtomicUsize,
+    /// A permit for each wish that nobody gave way to.
+    way: Semaphore,
     gates: Mutex<HashMap<Gate, Arc<Semaphore>>>,
 }
 
@@ -55,8 +55,8 @@ impl Default for Uplink {
             began: Instant::now(),
             pace: Mutex::default(),
             sockets: Arc::new(Semaphore::new(SOCKETS)),
-            waiting: AtomicUsize::new(0),
-            crowded: Notify::new(),
+            wishes: AtomicUsize::new(0),
+            way: Semaphore::new(0),
             gates: Mutex::default(),
         }))
     }
@@ -84,20 +84,22 @@ impl Uplink {
         if let Ok(permit) = Arc::clone(&self.0.sockets).try_acquire_owned() {
             return permit;
         }
-        let _waiting = Waiting::new(self);
-        self.make_room();
+        let _wish = self.wish();
         acquire(Arc::clone(&self.0.sockets)).await
     }
 
-    /// Asks the socket that has listened longest for a late answer to close.
-    pub(crate) fn make_room(&self) {
-        self.0.crowded.notify_one();
+    /// Asks one who only listens for a late answer to give way, as long as the wish is kept.
+    pub(crate) fn wish(&self) -> Wish<'_> {
+        self.0.wishes.fetch_add(1, Ordering::Relaxed);
+        self.0.way.add_permits(1);
+        Wish(self)
     }
 
     /// Waits until somebody needs the socket more than who listens for a late answer.
     pub(crate) async fn crowded(&self) {
-        if self.0.waiting.load(Ordering::Relaxed) == 0 {
-            self.0.crowded.notified().await;
+        if let Ok(wish) = self.0.way.acquire().await {
+            // Nobody else has to give way to the same wish.
+            wish.forget();
         }
     }
 
@@ -127,18 +129,18 @@ async fn acquire(semaphore: Arc<Semaphore>) -> OwnedSemaphorePermit {
         .expect("these semaphores are never closed")
 }
 
-/// Counts one who waits for a socket, also when it gives up.
-struct Waiting<'a>(&'a Uplink);
+/// Somebody wants a socket and cannot have one.
+pub(crate) struct Wish<'a>(&'a Uplink);
 
-impl<'a> Waiting<'a> {
-    fn new(uplink: &'a Uplink) -> Self {
-        uplink.0.waiting.fetch_add(1, Ordering::Relaxed);
-        Self(uplink)
-    }
-}
-
-impl Drop for Waiting<'_> {
+impl Drop for Wish<'_> {
     fn drop(&mut self) {
-        self.0.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        let shared = &self.0.0;
+        let left = shared.wishes.fetch_sub(1, Ordering::Relaxed) - 1;
+        while shared.way.available_permits() > left {
+            match shared.way.try_acquire() {
+                Ok(unused) => unused.forget(),
+                Err(_) => break,
+            }
+        }
     }
 }

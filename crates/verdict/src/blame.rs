@@ -6,7 +6,7 @@
 use bailiwick_core::{finding::Actor, observation::Withheld, query::Via, verdict::Publication};
 
 use crate::{
-    picture::{Answer, Child, Instance, Picture},
+    picture::{Answer, Child, ChildView, Instance, Picture},
     reachability::Outage,
     state::Axes,
     usable::{self, How, Usable},
@@ -44,7 +44,10 @@ pub(crate) fn actor(picture: &Picture, axes: &Axes) -> Actor {
 /// Whether nobody is known to be turned away by a server, over UDP or over TCP.
 fn is_well(picture: &Picture, child: &Child) -> bool {
     let works = |via| usable::address(picture, child.address, How::Over(via)) != Usable::No;
-    works(Via::Udp) && works(Via::Tcp) && !child.views.iter().any(|view| view.is_dead())
+    let turns_away = |view: &ChildView| {
+        view.is_dead() || (view.standing().answers() && !view.standing().is_authoritative())
+    };
+    works(Via::Udp) && works(Via::Tcp) && !child.views.iter().any(turns_away)
 }
 
 /// Whether a referral over UDP has fewer addresses than the one over TCP, without TC.

@@ -7,6 +7,7 @@ use bailiwick_core::{
     name::Name,
     observation::Withheld,
     report::Lost,
+    server::Family,
     vantage::Fitness,
     verdict::{Caches, Class, Intent, Reachability, State},
 };
@@ -282,11 +283,31 @@ fn cannot_see(picture: &Picture, blind: &Blind) -> String {
             "{name}, a server of {parent}, answers at none of its addresses, so what it \
              publishes for {zone} is not known"
         ),
-        Blind::Silence => format!(
-            "whether the servers of {zone} answer cannot be told from here: {}",
-            standings(picture)
-        ),
+        Blind::Silence => out_of_sight(picture),
     }
+}
+
+/// Why nothing can be said about the zone's servers.
+fn out_of_sight(picture: &Picture) -> String {
+    let zone = picture.zone;
+    let servers = picture.published_servers();
+    if servers.is_empty() {
+        let names = list(picture.delegated_hosts().map(|host| &host.name));
+        return format!("the addresses of {names}, the name servers of {zone}, could not be found");
+    }
+    let families: BTreeSet<Family> = servers.keys().map(|at| Family::of(*at)).collect();
+    let reached = |family: &Family| picture.witnesses(*family).next().is_some();
+    if !families.iter().any(reached) {
+        return format!(
+            "the servers of {zone} have {} addresses only, and nothing answers over {} here",
+            wording::list(&families),
+            wording::list(&families)
+        );
+    }
+    format!(
+        "whether the servers of {zone} answer cannot be told from here: {}",
+        standings(picture)
+    )
 }
 
 fn lost(zone: &Name, lost: &Lost) -> String {
@@ -350,4 +371,80 @@ fn cut(mut all: Vec<String>, with: &str) -> String {
         all.push(format!("and {more} more"));
     }
     all.join(with)
+}
+
+#[cfg(test)]
+mod tests {
+    use bailiwick_core::{message::Rcode, report::Found};
+
+    use super::*;
+    use crate::{
+        Policy,
+        fixture::{Acts, Fixture, name},
+        judge,
+    };
+
+    #[test]
+    fn the_culprit_is_named_in_one_sentence() {
+        let world = || Fixture::healthy("ns1.example.com. 192.0.2.1; ns2.example.com. 192.0.2.2");
+        let both = |acts: &Acts| {
+            world()
+                .acts("192.0.2.1", acts.clone())
+                .acts("192.0.2.2", acts.clone())
+        };
+        let old = "ns1.example.com. 192.0.2.10; ns2.example.com. 192.0.2.2";
+        let cases = [
+            (
+                world(),
+                "example.com. is delegated as its own servers say, and its servers answer",
+            ),
+            (
+                world().acts("192.0.2.1", Acts::UdpOnly),
+                "example.com. is delegated as its own servers say, and its servers answer; there \
+                 is one warning",
+            ),
+            (
+                world().parents(old).acts("192.0.2.10", Acts::Silent),
+                "com. does not publish what your zone says: ns1.example.com. is 192.0.2.10, the \
+                 zone says 192.0.2.1",
+            ),
+            (
+                world().parents("ns1.example.com.; ns2.example.com."),
+                "com. delegates example.com. to ns1.example.com. and ns2.example.com., but no \
+                 resolver can find their addresses",
+            ),
+            (
+                both(&Acts::Code(Rcode::REFUSED)),
+                "none of the addresses that com. publishes serves example.com.: ns1.example.com. \
+                 192.0.2.1 answers REFUSED; ns2.example.com. 192.0.2.2 answers REFUSED",
+            ),
+            (
+                both(&Acts::Silent).without(Family::V4),
+                "the servers of example.com. have IPv4 addresses only, and nothing answers over \
+                 IPv4 here",
+            ),
+            (
+                world().offline(),
+                "no root server and no parent server answers: is this machine online?",
+            ),
+            (
+                world().found(Found::Lost(Lost::TooDeep {
+                    zone: name("b.com."),
+                })),
+                "the delegations above example.com. do not end; this check stopped at b.com.",
+            ),
+            (
+                world()
+                    .parent_at("198.51.100.2", old)
+                    .serial_at("198.51.100.2", 1),
+                "3 of 4 parent server instances publish what is wanted; b.gtld.test. \
+                 198.51.100.2: ns1.example.com. is 192.0.2.10, the zone says 192.0.2.1",
+            ),
+        ];
+        for (world, expected) in cases {
+            let verdict = judge(&world.evidence(), &Policy::default());
+            assert_eq!(verdict.headline, expected);
+            assert!(!verdict.headline.contains("  "));
+        }
+    }
 }

@@ -155,3 +155,226 @@ fn blind(picture: &Picture, axes: &Axes) -> Option<Blind> {
     }
     (axes.reachability == Reachability::Unknown).then_some(Blind::Silence)
 }
+
+#[cfg(test)]
+mod tests {
+    use bailiwick_core::{message::Rcode, report::Inside, server::Family};
+
+    use super::*;
+    use crate::{
+        Policy,
+        fixture::{Acts, Fixture, name},
+        judge,
+    };
+
+    const BOTH: &str = "ns1.example.com. 192.0.2.1; ns2.example.com. 192.0.2.2";
+    const OLD: &str = "ns1.example.com. 192.0.2.10; ns2.example.com. 192.0.2.2";
+    const B: &str = "b.gtld.test.";
+
+    fn both(acts: &Acts) -> Fixture {
+        Fixture::healthy(BOTH)
+            .acts("192.0.2.1", acts.clone())
+            .acts("192.0.2.2", acts.clone())
+    }
+
+    #[test]
+    fn the_first_match_wins() {
+        use State::{
+            Broken, Consistent, Degraded, Divergent, Inconclusive, NotAZone, NotPublished,
+            Publishing,
+        };
+        let world = || Fixture::healthy(BOTH);
+        let fail = Some(Rcode::SERVFAIL);
+        let inside = || {
+            world()
+                .parent_at("*", "")
+                .found(Found::Inside(Inside::Data))
+        };
+        let lost = |lost| {
+            world()
+                .found(Found::Lost(lost))
+                .parent_acts("*", &Acts::Silent)
+        };
+        let cases = [
+            (world(), Consistent, "all agrees and answers"),
+            (
+                world().no_resolvers(),
+                Consistent,
+                "resolvers are no part of it",
+            ),
+            (
+                world().acts("192.0.2.1", Acts::UdpOnly),
+                Consistent,
+                "a warning beside it",
+            ),
+            (
+                world().acts("192.0.2.1", Acts::Silent),
+                Degraded,
+                "one address is dead",
+            ),
+            (
+                both(&Acts::Silent),
+                Degraded,
+                "silent here, resolving elsewhere",
+            ),
+            (
+                both(&Acts::Silent).all_resolvers(fail, &[22]),
+                Broken,
+                "silent here, failing elsewhere",
+            ),
+            (
+                both(&Acts::Silent).all_resolvers(fail, &[22]).lose(5),
+                Inconclusive,
+                "silent here, failing elsewhere, and packets are lost here",
+            ),
+            (
+                both(&Acts::Silent).no_resolvers(),
+                Inconclusive,
+                "silent here, nobody else asked",
+            ),
+            (
+                both(&Acts::Code(Rcode::REFUSED)),
+                Broken,
+                "every server says no",
+            ),
+            (
+                both(&Acts::Code(Rcode::REFUSED)).lose(5),
+                Broken,
+                "what servers say counts also where packets are lost",
+            ),
+            (
+                world().parents(OLD),
+                NotPublished,
+                "another address everywhere",
+            ),
+            (
+                world().parent_at(B, OLD).serial_at(B, 7),
+                Publishing,
+                "another address at one",
+            ),
+            (
+                world().parent_at(B, OLD),
+                Divergent,
+                "another address at an equal serial",
+            ),
+            (world().parent_at("*", ""), Broken, "NXDOMAIN"),
+            (
+                world().parent_at("*", "").expect(BOTH),
+                NotPublished,
+                "NXDOMAIN of what is expected",
+            ),
+            (inside(), NotAZone, "a name in the zone above"),
+            (
+                inside().expect(BOTH),
+                NotPublished,
+                "the same, but expected to be a zone",
+            ),
+            (
+                world().parent_acts(B, &Acts::Silent),
+                Inconclusive,
+                "a parent server is unheard",
+            ),
+            (
+                world().parent_acts("2001:db8:100::2", &Acts::Silent),
+                Consistent,
+                "one address of a parent server is silent",
+            ),
+            (world().without(Family::V6), Consistent, "no IPv6 here"),
+            (world().offline(), Inconclusive, "nothing answers"),
+            (
+                world().blackhole_answers(),
+                Inconclusive,
+                "something answers for others",
+            ),
+            (
+                world().parent_acts("*", &Acts::Upward),
+                Inconclusive,
+                "no usable answer",
+            ),
+            (
+                lost(Lost::NoUsableAnswer { zone: name("com.") }),
+                Inconclusive,
+                "the walk ended above",
+            ),
+            (
+                lost(Lost::Cycle {
+                    path: vec![name("com.")],
+                }),
+                Broken,
+                "a circle above",
+            ),
+            (lost(Lost::Exhausted), Inconclusive, "a limit of the check"),
+            (
+                world().resolver("google", fail, fail, &[22]),
+                Degraded,
+                "a resolver that is well cannot resolve it",
+            ),
+            (
+                world().resolver_is_sick("google"),
+                Consistent,
+                "a resolver that is not well",
+            ),
+            (
+                world().parents_host_zone(),
+                Consistent,
+                "the parent's servers have the zone",
+            ),
+        ];
+        for (world, expected, why) in cases {
+            let verdict = judge(&world.evidence(), &Policy::default());
+            assert_eq!(verdict.state, expected, "{why}: {}", verdict.headline);
+        }
+    }
+
+    #[test]
+    fn one_sick_vantage_point_changes_nothing() {
+        let well = Fixture::healthy(BOTH).from("eu");
+        let sick = [
+            both(&Acts::Silent).from("ap").offline(),
+            Fixture::healthy(BOTH)
+                .parents(OLD)
+                .from("ap")
+                .blackhole_answers(),
+            both(&Acts::Silent).from("ap").lose(9),
+        ];
+        for sick in sick {
+            let evidence = well.evidence().join(sick.evidence());
+            let verdict = judge(&evidence, &Policy::default());
+            assert_eq!(verdict.state, State::Consistent, "{}", verdict.headline);
+            assert!(verdict.findings.iter().all(|f| f.actor == Actor::Vantage));
+        }
+    }
+
+    #[test]
+    fn one_healthy_vantage_point_that_sees_other_things_is_enough() {
+        let well = Fixture::healthy(BOTH).from("eu");
+        let cases = [
+            (
+                Fixture::healthy(BOTH)
+                    .parent_at("198.51.100.2", OLD)
+                    .from("ap"),
+                State::Divergent,
+                "an instance that the other one does not see",
+            ),
+            (
+                both(&Acts::Silent).from("ap"),
+                State::Degraded,
+                "cut off from the servers",
+            ),
+        ];
+        for (other, expected, why) in cases {
+            let verdict = judge(&well.evidence().join(other.evidence()), &Policy::default());
+            assert_eq!(verdict.state, expected, "{why}: {}", verdict.headline);
+        }
+    }
+
+    #[test]
+    fn an_operator_may_weigh_findings_otherwise() {
+        let world = Fixture::healthy(BOTH).acts("192.0.2.1", Acts::UdpOnly);
+        let mut policy = Policy::default();
+        policy
+            .severities
+            .insert("child-tcp-blocked".to_owned(), Severity::Error);
+        assert_eq!(judge(&world.evidence(), &policy).state, State::Degraded);
+    }
+}

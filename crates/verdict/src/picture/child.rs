@@ -454,7 +454,7 @@ impl<'e> ChildView<'e> {
             counts: vantage.silence_counts(family, Via::Udp),
             udp_counts: vantage.silence_counts(family, Via::Udp) && vantage.loss.lost == 0,
             tcp_counts: vantage.silence_counts(family, Via::Tcp) && vantage.loss.lost == 0,
-            edns: edns(&seen, zone),
+            edns: edns(&seen),
             seen,
         }
     }
@@ -512,12 +512,11 @@ fn read(message: &Message, zone: &Name, record_type: RecordType) -> Standing {
     })
 }
 
-fn edns(seen: &[Seen], zone: &Name) -> EdnsBehaviour {
+fn edns(seen: &[Seen]) -> EdnsBehaviour {
     let answers = |with_edns: bool| {
         seen.iter().any(|s| {
             s.via == Via::Udp
                 && s.options.edns == with_edns
-                && s.question.name == *zone
                 && s.reply().is_some_and(|m| {
                     !matches!(m.rcode, Rcode::FORMERR | Rcode::NOTIMP | Rcode::BADVERS)
                 })

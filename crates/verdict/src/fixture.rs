@@ -946,6 +946,7 @@ impl Fixture {
             ..Edns::default()
         });
         message.flags.truncated = *via == Via::Udp && options.edns && parent.truncated;
+        message.flags.recursion_available = parent.acts == Acts::Recursive;
         Outcome::Reply(message)
     }
 

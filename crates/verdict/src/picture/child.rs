@@ -600,3 +600,135 @@ pub(super) fn name<'e>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fixture::{Acts, Fixture, address},
+        picture::Picture,
+    };
+
+    const BOTH: &str = "ns1.example.com. 192.0.2.1; ns2.example.com. 192.0.2.2";
+    const PARKING: &str = "ns1.parking.test. 203.0.113.1; ns2.parking.test. 203.0.113.2";
+
+    #[test]
+    fn an_address_stands_as_its_answers_say() {
+        use Condition::{Authoritative, Lame, Silent};
+        let cases = [
+            (Acts::Well, (Authoritative, Authoritative), false, ""),
+            (Acts::Silent, (Silent, Silent), true, "no answer"),
+            (Acts::Rejecting, (Silent, Silent), true, "port unreachable"),
+            (Acts::UdpOnly, (Authoritative, Silent), false, ""),
+            (Acts::TcpOnly, (Silent, Authoritative), false, ""),
+            (Acts::PlainOnly, (Authoritative, Authoritative), false, ""),
+            (
+                Acts::Code(Rcode::REFUSED),
+                (Lame, Lame),
+                false,
+                "answers REFUSED",
+            ),
+            (
+                Acts::Code(Rcode::NXDOMAIN),
+                (Lame, Lame),
+                false,
+                "answers NXDOMAIN",
+            ),
+            (
+                Acts::Recursive,
+                (Lame, Lame),
+                false,
+                "answers without authority (AA is not set)",
+            ),
+            (
+                Acts::Upward,
+                (Lame, Lame),
+                false,
+                "refers to the servers of .",
+            ),
+            (
+                Acts::Withheld(Withheld::SpecialUse),
+                (Condition::Withheld, Condition::Withheld),
+                false,
+                "not asked: the address is not globally reachable",
+            ),
+        ];
+        for (acts, (udp, tcp), dead, text) in cases {
+            let evidence = Fixture::healthy(BOTH)
+                .acts("192.0.2.1", acts.clone())
+                .evidence();
+            let picture = Picture::of(&evidence);
+            let child = picture.child(address("192.0.2.1")).unwrap();
+            let seen = (child.udp().condition(), child.tcp().condition());
+            assert_eq!(seen, (udp, tcp), "{acts:?}");
+            assert_eq!(child.is_dead(), dead, "{acts:?}");
+            assert_eq!(child.standing().to_string(), text, "{acts:?}");
+        }
+    }
+
+    #[test]
+    fn silence_makes_an_address_dead_only_if_it_counts() {
+        let world = || Fixture::healthy(BOTH).acts("192.0.2.1", Acts::Silent);
+        let cases = [
+            (world(), true, "silent for a healthy vantage point"),
+            (world().lose(5), false, "silent for one that loses packets"),
+            (
+                world().without(Family::V4),
+                false,
+                "silent like everything in its family",
+            ),
+            (world().without_tcp(), true, "two tries over UDP are enough"),
+        ];
+        for (world, dead, why) in cases {
+            let evidence = world.evidence();
+            let picture = Picture::of(&evidence);
+            assert_eq!(
+                picture.children[&address("192.0.2.1")].is_dead(),
+                dead,
+                "{why}"
+            );
+        }
+        let well = Fixture::healthy(BOTH).from("eu").evidence();
+        let joined = world().from("ap").evidence().join(well);
+        let picture = Picture::of(&joined);
+        assert!(
+            !picture.children[&address("192.0.2.1")].is_dead(),
+            "another one hears it"
+        );
+    }
+
+    #[test]
+    fn somebody_elses_zone_is_told_from_a_disjoint_one() {
+        let world = || Fixture::healthy(BOTH);
+        let new = "ns1.new.test. 192.0.2.1; ns2.new.test. 192.0.2.2";
+        let cases: [(Fixture, &[&str], &str); 4] = [
+            (world(), &[], "all ours"),
+            (
+                world().zone_at("192.0.2.2", 9, PARKING),
+                &["192.0.2.2"],
+                "one is parked",
+            ),
+            (
+                world().zone(new),
+                &[],
+                "nobody names the delegation's servers: disjoint",
+            ),
+            (
+                world()
+                    .zone_at("192.0.2.1", 9, PARKING)
+                    .zone_at("192.0.2.2", 9, PARKING)
+                    .zone_at("192.0.2.21", 9, "ns1.example.com. 192.0.2.21")
+                    .expect("ns1.example.com. 192.0.2.21"),
+                &["192.0.2.1", "192.0.2.2"],
+                "the expected server is ours, both others are parked",
+            ),
+        ];
+        for (world, expected, why) in cases {
+            let evidence = world.evidence();
+            let picture = Picture::of(&evidence);
+            let foreign = picture.children.values().filter(|child| child.foreign);
+            let foreign: Vec<String> = foreign.map(|child| child.address.to_string()).collect();
+            assert_eq!(foreign, expected, "{why}");
+        }
+    }
+}

@@ -296,20 +296,23 @@ fn heard(report: &Report) -> BTreeSet<(Family, Via)> {
 
 /// C8. A question counts if the same address answered another one over the same transport and
 /// with EDNS alike, or, at a root or parent server, any other one: those are expected to answer
-/// every way, as far as the family has that transport here at all.
+/// every way, as far as the family has that transport here at all. A way in which an address
+/// never answers counts once, since it may be closed for good.
 fn loss(report: &Report, heard: &BTreeSet<(Family, Via)>) -> Loss {
     let answered: BTreeSet<(IpAddr, Via, bool)> = all(report)
         .filter(|seen| authoritative(seen) && seen.reply().is_some())
         .map(|seen| (seen.server.address, seen.via, seen.options.edns))
         .collect();
     let alive: BTreeSet<IpAddr> = answered.iter().map(|(address, ..)| *address).collect();
+    let mut closed = BTreeSet::new();
     let mut loss = Loss::default();
     for seen in all(report).filter(authoritative) {
         let address = seen.server.address;
-        let expected = if upwards(&seen) {
-            alive.contains(&address)
+        let way = (address, seen.via, seen.options.edns);
+        let expected = if answered.contains(&way) {
+            upwards(&seen) || plain_question(&seen)
         } else {
-            answered.contains(&(address, seen.via, seen.options.edns)) && plain_question(&seen)
+            upwards(&seen) && alive.contains(&address) && closed.insert((address, seen.via))
         };
         // A connection is lost or kept as a whole: its first question stands for it.
         let counted = seen.via != Via::Tcp || seen.id.question == 0;
@@ -376,4 +379,95 @@ fn ttls<'e>(seen: &Seen<'e>) -> BTreeMap<(&'e Name, RecordType), Ttl> {
         .flat_map(|m| m.authority.iter().chain(&m.additional))
         .map(|record| ((&record.name, record.record_type()), record.ttl))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Acts, Fixture};
+
+    const BOTH: &str = "ns1.example.com. 192.0.2.1; ns2.example.com. 192.0.2.2";
+
+    #[test]
+    fn controls_decide_who_may_testify() {
+        let world = || Fixture::healthy(BOTH);
+        let dead = || world().parent_acts("198.51.100.1", &Acts::Silent);
+        let cases = [
+            (world(), Fitness::Healthy, "all is well"),
+            (
+                world().lose(1),
+                Fitness::Healthy,
+                "one lost packet is no loss",
+            ),
+            (world().lose(2), Fitness::Lossy, "two of some thirty are"),
+            (
+                dead(),
+                Fitness::Healthy,
+                "a server that never answers is dead, not lossy",
+            ),
+            (
+                world().acts("192.0.2.1", Acts::TcpOnly),
+                Fitness::Healthy,
+                "a server of the zone without UDP says nothing about this place",
+            ),
+            (
+                world().parent_acts("198.51.100.1", &Acts::TcpOnly),
+                Fitness::Healthy,
+                "a single silence is no loss either",
+            ),
+            (
+                world().parent_acts("*", &Acts::Recursive),
+                Fitness::Intercepted,
+                "parent servers that offer recursion are not those asked",
+            ),
+            (
+                world().parent_acts("198.51.100.1", &Acts::Recursive),
+                Fitness::Healthy,
+                "one that does is odd, but itself",
+            ),
+            (
+                world().blackhole_answers(),
+                Fitness::Intercepted,
+                "an answer from nowhere",
+            ),
+            (
+                world().hijacked("google"),
+                Fitness::Healthy,
+                "a matter of the resolver",
+            ),
+            (
+                world().without(Family::V6),
+                Fitness::Healthy,
+                "half of the Internet",
+            ),
+            (world().offline(), Fitness::Offline, "none of it"),
+        ];
+        for (world, expected, why) in cases {
+            let report = world.report();
+            let vantage = Vantage::of(&report);
+            assert_eq!(vantage.fitness, expected, "{why}: {:?}", vantage.notes);
+        }
+    }
+
+    #[test]
+    fn silence_counts_where_others_answer() {
+        let world = || Fixture::healthy(BOTH);
+        let cases = [
+            (world(), [true; 4], "all ways work"),
+            (
+                world().without(Family::V6),
+                [true, true, false, false],
+                "no IPv6",
+            ),
+            (world().without_tcp(), [true, false, true, false], "no TCP"),
+            (world().lose(5), [false; 4], "lossy"),
+        ];
+        for (world, expected, why) in cases {
+            let report = world.report();
+            let vantage = Vantage::of(&report);
+            let ways =
+                Family::ALL.map(|f| [Via::Udp, Via::Tcp].map(|v| vantage.silence_counts(f, v)));
+            assert_eq!(ways.concat(), expected, "{why}");
+        }
+    }
 }

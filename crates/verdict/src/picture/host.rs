@@ -329,3 +329,106 @@ fn is_newer(a: Option<u32>, b: Option<u32>) -> bool {
         (a, b) => a.is_some() && b.is_none(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bailiwick_core::report::Lost;
+
+    use super::*;
+    use crate::{
+        fixture::{Fixture, address, name},
+        picture::Picture,
+    };
+
+    const BOTH: &str = "ns1.example.com. 192.0.2.1; ns2.example.com. 192.0.2.2";
+    const OLD: &str = "ns1.example.com. 192.0.2.10; ns2.example.com. 192.0.2.2";
+
+    fn settled(world: &Fixture, host: &str) -> Option<Vec<String>> {
+        let evidence = world.evidence();
+        let picture = Picture::of(&evidence);
+        let addresses = picture.hosts[&name(host)].authoritative_in(Family::V4)?;
+        Some(addresses.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn most_servers_of_the_zone_decide_what_the_zone_says() {
+        let world = || Fixture::healthy(BOTH);
+        let ns1 = |address: &str| Some(vec![address.to_owned()]);
+        let cases = [
+            (world(), ns1("192.0.2.1"), "all say the same"),
+            (
+                world().zone_at("192.0.2.2", 2_026_020_101, OLD),
+                ns1("192.0.2.1"),
+                "two against one, the new address included",
+            ),
+            (
+                world().zone_at("192.0.2.2", 2_026_020_101, OLD).zone_at(
+                    "192.0.2.10",
+                    2_026_020_101,
+                    OLD,
+                ),
+                ns1("192.0.2.10"),
+                "one against two",
+            ),
+            (
+                Fixture::healthy("ns1.example.com. 192.0.2.1").zone_at(
+                    "192.0.2.10",
+                    2_026_020_101,
+                    "ns1.example.com. 192.0.2.10",
+                ),
+                ns1("192.0.2.10"),
+                "one against one: the newer zone",
+            ),
+            (
+                Fixture::healthy("ns1.example.com. 192.0.2.1").zone_at(
+                    "192.0.2.10",
+                    2_025_010_101,
+                    "ns1.example.com. 192.0.2.10",
+                ),
+                ns1("192.0.2.1"),
+                "one against one: not the older zone",
+            ),
+            (
+                world().zone("ns1.example.com."),
+                Some(vec![]),
+                "there is none",
+            ),
+        ];
+        for (world, expected, why) in cases {
+            assert_eq!(settled(&world, "ns1.example.com."), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn another_zone_speaks_for_its_own_names() {
+        let world = || Fixture::healthy("ns1.other.com. 192.0.2.1; ns2.example.com. 192.0.2.2");
+        let host = "ns1.other.com.";
+        let found = world().lookup_finds(host, &["192.0.2.99"]);
+        assert_eq!(settled(&found, host), Some(vec!["192.0.2.99".to_owned()]));
+        assert_eq!(settled(&world(), host), None, "nobody asked");
+        let lost = world().lookup(host, Lookup::Lost(Lost::Exhausted));
+        assert_eq!(settled(&lost, host), None, "nobody got there");
+    }
+
+    #[test]
+    fn published_is_what_a_resolver_finds() {
+        let world = Fixture::healthy(
+            "ns1.example.com. 192.0.2.1; ns2.example.com.; ns1.other.net.; ns2.other.net.",
+        )
+        .zone("ns1.example.com. 192.0.2.1; ns2.example.com. 192.0.2.2; ns9.example.com. 192.0.2.9")
+        .lookup_finds("ns1.other.net.", &["192.0.2.3"]);
+        let evidence = world.evidence();
+        let picture = Picture::of(&evidence);
+        let cases = [
+            ("ns1.example.com.", vec![address("192.0.2.1")], "glue"),
+            ("ns2.example.com.", vec![], "in-domain without glue"),
+            ("ns1.other.net.", vec![address("192.0.2.3")], "looked up"),
+            ("ns2.other.net.", vec![], "not looked up"),
+            ("ns9.example.com.", vec![], "at the apex only"),
+        ];
+        for (host, expected, why) in cases {
+            let published: Vec<_> = picture.published(&name(host)).into_iter().collect();
+            assert_eq!(published, expected, "{why}");
+        }
+    }
+}

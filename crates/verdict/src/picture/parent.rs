@@ -522,3 +522,226 @@ impl<'e> Instance<'e> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bailiwick_core::{
+        message::{Edns, Flags},
+        record::Record,
+    };
+
+    use super::*;
+    use crate::{
+        fixture::{Fixture, name},
+        picture::Picture,
+    };
+
+    fn record(owner: &str, data: RecordData) -> Record {
+        Record {
+            name: name(owner),
+            ttl: 60,
+            data,
+        }
+    }
+
+    #[test]
+    fn an_answer_of_a_parent_server_is_read() {
+        let zone = name("example.com.");
+        let ns = || record("example.com.", RecordData::Ns(name("ns1.example.com.")));
+        let elsewhere = |owner: &str| record(owner, RecordData::Ns(name("a.test.")));
+        let soa = |owner: &str| {
+            let soa = Soa {
+                mname: name("a.test."),
+                rname: name("b.test."),
+                serial: 1,
+                refresh: 1,
+                retry: 1,
+                expire: 1,
+                minimum: 1,
+            };
+            record(owner, RecordData::Soa(soa))
+        };
+        let aa = Flags {
+            authoritative: true,
+            ..Flags::default()
+        };
+        let message = |rcode, flags, answer: Vec<Record>, authority: Vec<Record>| Message {
+            rcode,
+            flags,
+            answer,
+            authority,
+            ..Message::default()
+        };
+        let no = Flags::default();
+        let ok = Rcode::NOERROR;
+        let cases = [
+            (
+                message(ok, no, vec![], vec![ns()]),
+                "Delegation",
+                "a referral",
+            ),
+            (
+                message(ok, aa, vec![], vec![ns()]),
+                "Delegation",
+                "a referral with AA: odd, but one",
+            ),
+            (
+                message(ok, aa, vec![ns()], vec![]),
+                "Hosted",
+                "the server has the zone",
+            ),
+            (
+                message(ok, no, vec![ns()], vec![]),
+                "NotAuthoritative",
+                "an answer from a cache",
+            ),
+            (
+                message(Rcode::NXDOMAIN, aa, vec![], vec![soa("com.")]),
+                "Absent",
+                "NXDOMAIN",
+            ),
+            (
+                message(ok, aa, vec![], vec![soa("com.")]),
+                "Inside(Data)",
+                "NODATA",
+            ),
+            (
+                message(ok, no, vec![], vec![soa("com.")]),
+                "NotAuthoritative",
+                "NODATA without AA",
+            ),
+            (
+                message(ok, aa, vec![], vec![soa("other.net.")]),
+                "NotAuthoritative",
+                "the SOA of a zone that does not hold the name",
+            ),
+            (
+                message(
+                    ok,
+                    aa,
+                    vec![record("example.com.", RecordData::Cname(name("x.test.")))],
+                    vec![],
+                ),
+                "Inside(Alias)",
+                "an alias",
+            ),
+            (
+                message(ok, no, vec![], vec![elsewhere(".")]),
+                "Elsewhere(.)",
+                "upwards",
+            ),
+            (
+                message(ok, no, vec![], vec![elsewhere("net.")]),
+                "Elsewhere(net.)",
+                "sideways",
+            ),
+            (
+                message(Rcode::REFUSED, no, vec![], vec![]),
+                "Error(Rcode(5))",
+                "REFUSED",
+            ),
+            (
+                message(ok, no, vec![], vec![]),
+                "NotAuthoritative",
+                "nothing at all",
+            ),
+        ];
+        for (message, expected, why) in cases {
+            let read = format!("{:?}", Referral::read(&message, &zone));
+            assert!(read.starts_with(expected), "{why}: {read}");
+        }
+    }
+
+    #[test]
+    fn absence_is_proved_over_tcp_or_with_room_to_spare() {
+        let both = "ns1.example.com. 192.0.2.1; ns2.example.com. 192.0.2.2";
+        let report = Fixture::healthy(both).report();
+        let seen = |via| {
+            let found = all(&report).find(|s| s.purpose == Purpose::Parent && s.via == via);
+            found.expect("a check asks every way").observation.clone()
+        };
+        let cases = [
+            (Via::Tcp, 4000, false, false, true, "TCP has room for all"),
+            (Via::Udp, 200, false, true, true, "EDNS, and room for more"),
+            (
+                Via::Udp,
+                1210,
+                false,
+                true,
+                false,
+                "EDNS, and no room for one more",
+            ),
+            (Via::Udp, 200, true, true, false, "TC"),
+            (
+                Via::Udp,
+                200,
+                false,
+                false,
+                false,
+                "no EDNS: perhaps cut at 512 octets",
+            ),
+        ];
+        for (via, octets, truncated, edns, expected, why) in cases {
+            let mut observation = seen(via);
+            if let Outcome::Reply(message) = &mut observation.outcome {
+                message.octets = octets;
+                message.flags.truncated = truncated;
+                message.edns = edns.then(Edns::default);
+            }
+            let answer = Answer::of(
+                Seen {
+                    vantage: &report.vantage.id,
+                    observation: &observation,
+                },
+                &report.check.zone,
+            );
+            assert_eq!(answer.is_complete(), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn instances_of_one_address_are_told_apart() {
+        let both = "ns1.example.com. 192.0.2.1; ns2.example.com. 192.0.2.2";
+        let old = "ns1.example.com. 192.0.2.10; ns2.example.com. 192.0.2.2";
+        let a = "198.51.100.1";
+        let world = || Fixture::healthy(both);
+        type Instances = &'static [(Option<&'static str>, bool)];
+        let cases: [(Fixture, Instances, &str); 5] = [
+            (world(), &[(None, true)], "no identity: one instance"),
+            (
+                world().nsid_at(a, "x", "x"),
+                &[(Some("x"), true)],
+                "one identity: one instance",
+            ),
+            (
+                world().nsid_at(a, "x", "y"),
+                &[(Some("x"), true), (Some("y"), false)],
+                "two identities; the serial goes with TCP",
+            ),
+            (
+                world().parent_udp_at(a, old, false),
+                &[(None, true), (None, false)],
+                "no identity, and a contradiction",
+            ),
+            (
+                world().parent_udp_at(a, "ns1.example.com.; ns2.example.com.", false),
+                &[(None, true)],
+                "leaving out is no contradiction",
+            ),
+        ];
+        for (world, expected, why) in cases {
+            let evidence = world.evidence();
+            let picture = Picture::of(&evidence);
+            let at_a = picture
+                .instances
+                .iter()
+                .filter(|i| i.server.address.to_string() == a);
+            let mut seen: Vec<_> = at_a
+                .map(|i| (i.nsid_text(), i.serial().is_some()))
+                .collect();
+            seen.sort_by_key(|(nsid, paired)| (nsid.clone(), !paired));
+            let seen: Vec<_> = seen.iter().map(|(n, p)| (n.as_deref(), *p)).collect();
+            assert_eq!(seen, expected, "{why}");
+        }
+    }
+}

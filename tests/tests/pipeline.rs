@@ -3,6 +3,8 @@
 //! `UPDATE_GOLDEN=1` writes the verdicts that come out into the files instead of comparing.
 //! The notation is told in `tests/scenarios/README.md`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
+
 use std::{fmt::Write as _, fs, path::PathBuf};
 
 use bailiwick_core::{finding::Finding, report::Report, verdict::Verdict};

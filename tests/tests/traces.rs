@@ -2,6 +2,8 @@
 //!
 //! The worlds are those of the scenarios; the walk follows glue alone and asks no local resolver.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
+
 use std::{fmt::Write as _, fs};
 
 use bailiwick_core::{

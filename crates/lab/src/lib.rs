@@ -11,12 +11,15 @@
 //!             authority, resolver
 //! ```
 
+mod asking;
 pub mod authority;
 pub mod chance;
 pub mod defaults;
 pub mod demo;
 mod draft;
 pub mod loopback;
+pub mod network;
+mod reader;
 pub mod resolver;
 pub mod respond;
 pub mod scenario;

@@ -81,7 +81,7 @@ pub(super) fn plan(mut seed: Seed) -> Plan {
             "child-udp-blocked",
             "child-tcp-blocked",
         ],
-        no_resolvers: true,
+        resolvers: Some(false),
         ..Expected::default()
     })
 }

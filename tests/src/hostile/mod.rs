@@ -98,10 +98,11 @@ impl Family {
     pub const fn share(self) -> usize {
         match self {
             Self::FanOut | Self::AliasLoops => 112,
-            Self::BlackHoles | Self::Junk => 48,
+            Self::BlackHoles => 72,
+            Self::Junk => 48,
             Self::Cycles => 80,
             Self::Descent => 32,
-            Self::Compositions => 160,
+            Self::Compositions => 136,
             Self::BadReferrals => 60,
             Self::SpecialUse => 80,
             Self::Streams | Self::Malformed => 134,
@@ -280,8 +281,8 @@ pub struct Expected {
     pub most_for_attack: Option<u64>,
     /// The last server that is asked, where servers stand for steps.
     pub last_server: Option<u8>,
-    /// Whether the resolvers are to be left out.
-    pub no_resolvers: bool,
+    /// Whether resolvers are to be asked, too, if it matters.
+    pub resolvers: Option<bool>,
 }
 
 /// A hostile zone.

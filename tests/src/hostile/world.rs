@@ -335,7 +335,8 @@ fn read_measures(file: &Path) -> Result<Value> {
     Ok(measures)
 }
 
-/// Returns the arguments of the program for a zone.
+/// Returns the arguments of the program for a zone; `resolvers` decides whether they are asked
+/// where the zone does not.
 #[must_use]
 pub fn arguments(zone: &Zone, resolvers: bool) -> Vec<String> {
     let mut arguments = match &zone.task {
@@ -349,7 +350,7 @@ pub fn arguments(zone: &Zone, resolvers: bool) -> Vec<String> {
     let timeout = format!("{}s", zone.given.as_secs());
     arguments.extend(["--output", "json", "--timeout", &timeout].map(ToOwned::to_owned));
     let is_check = matches!(zone.task, Task::Check(_));
-    if is_check && (!resolvers || zone.expected.no_resolvers) {
+    if is_check && !zone.expected.resolvers.unwrap_or(resolvers) {
         arguments.push("--no-resolvers".to_owned());
     }
     arguments

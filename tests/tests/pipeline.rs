@@ -5,11 +5,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
-use std::{fmt::Write as _, fs, path::PathBuf};
+use std::{collections::BTreeSet, fmt::Write as _, fs, path::PathBuf};
 
 use bailiwick_core::{finding::Finding, report::Report, verdict::Verdict};
 use bailiwick_lab::scenario::Scenario;
-use bailiwick_verdict::{Evidence, Policy, judge};
+use bailiwick_verdict::{Evidence, Policy, judge, rule::CATALOGUE};
 
 /// Decides which datagrams a lossy world loses.
 const SEED: u64 = 1;
@@ -98,6 +98,22 @@ fn every_scenario_gives_its_verdict() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn every_finding_has_a_scenario() {
+    let scenarios = scenarios();
+    let shown: BTreeSet<&str> = scenarios
+        .iter()
+        .flat_map(|(_, scenario)| &scenario.verdict)
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    let missing: Vec<_> = CATALOGUE
+        .iter()
+        .map(|rule| rule.code)
+        .filter(|code| !shown.contains(code))
+        .collect();
+    assert!(missing.is_empty(), "no world shows {missing:?}");
 }
 
 #[test]

@@ -3,11 +3,12 @@
 //! One description of a world, two ways of running it. A [`Scenario`](scenario::Scenario) is read
 //! from text and holds a [`World`](world::World): servers, zones, resolvers, and what goes wrong.
 //! [`simulate`](simulate::simulate) lets a check run in it as a plain loop with no socket and no
-//! waiting; [`loopback`] puts it on real UDP and TCP sockets of 127.0.0.0/8.
+//! waiting; [`loopback`] puts it on real UDP and TCP sockets of 127.0.0.0/8. In a world of
+//! [`chance`] every answer is random: there only limits are tested.
 //!
 //! ```text
-//!  scenario ──▶ world ──▶ respond ──┬─▶ simulate   (values only)
-//!                          │        └─▶ loopback   (sockets) ─▶ demo
+//!  scenario ──▶ world ──▶ respond ──┬─▶ network ─▶ simulate   (values only)
+//!                          │        └─▶ loopback ─▶ demo       (sockets)
 //!             authority, resolver
 //! ```
 

@@ -47,17 +47,21 @@ mod dependency;
 mod glue;
 mod host;
 mod parent;
+mod referral;
 mod resolver;
+mod standing;
 mod wanted;
 
 pub use addresses::{Given, HostAddresses};
-pub use child::{Child, ChildView, EdnsBehaviour, Lame, Silent, Standing};
+pub use child::{Child, ChildView, EdnsBehaviour};
 pub use controls::{Loss, Vantage};
 pub use dependency::is_own_glue_missing;
 pub use glue::{GlueFact, GlueFault, Sides};
 pub use host::{Host, HostAnswer, Says};
-pub use parent::{Answer, Content, Instance, Place, Referral};
+pub use parent::{Instance, Place};
+pub use referral::{Answer, Content, Referral};
 pub use resolver::{Resolver, Result as ResolverResult};
+pub use standing::{Lame, Silent, Standing};
 pub use wanted::{Difference, Want, Wanted};
 
 /// One observation, with who made it. Reads as the [`Observation`] itself.

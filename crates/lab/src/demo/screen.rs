@@ -57,6 +57,9 @@ impl<'a> Screen<'a> {
         } else if view == self.last {
             return Ok(());
         }
+        if self.last.is_empty() {
+            writeln!(self.out)?;
+        }
         let clock = format!("{:>2}:{:02}", at.as_secs() / 60, at.as_secs() % 60);
         for (number, line) in view.iter().enumerate() {
             let margin = if number == 0 { &clock } else { "     " };
@@ -89,12 +92,14 @@ impl<'a> Screen<'a> {
         }
     }
 
+    /// Cuts a line to the width, and shows that it did.
     fn cut(&self, line: &str) -> String {
-        line.chars()
-            .take(self.settings.width.saturating_sub(8))
-            .collect::<String>()
-            .trim_end()
-            .to_owned()
+        let room = self.settings.width.saturating_sub(8).max(1);
+        if line.chars().count() <= room {
+            return line.trim_end().to_owned();
+        }
+        let kept: String = line.chars().take(room - 1).collect();
+        format!("{}…", kept.trim_end())
     }
 }
 

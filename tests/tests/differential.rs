@@ -49,7 +49,11 @@ const UNBOUND: Duration = Duration::from_secs(9);
 const PORT: u16 = 5300;
 
 /// Where the walk and Unbound differ, and why.
-const DIFFERENCES: [(&str, &str); 0] = [];
+const DIFFERENCES: [(&str, &str); 1] = [(
+    "parent-slow",
+    "every answer of the parent zone comes a second late; Unbound asks again and again after \
+     shorter times and has no answer within the nine seconds that it gets here",
+)];
 
 /// Where servers contradict each other, whom one asks decides: so often both ask again.
 const AGAIN: u64 = 6;

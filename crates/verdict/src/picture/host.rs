@@ -1,7 +1,7 @@
 //! One name server's name: what the parent, the zone and the expectation say of its addresses.
 //!
 //! *Glue* is what the parent instances give, as a union; ask an
-//! [`Instance`](super::Instance) for its own. *Authoritative* is what the zone that holds the
+//! [`Instance`] for its own. *Authoritative* is what the zone that holds the
 //! name says: for an in-domain name the servers of the zone checked, of which the most decide
 //! ([`Host::authoritative_in`]); for any other name the look-up from the root, else a server
 //! that answered with authority.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     net::IpAddr,
     time::Duration,
 };
@@ -19,6 +20,41 @@ use crate::{
 /// The identity of a round: the same check asked of all vantage points at one time.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd, Hash)]
 pub struct RoundId(pub u64);
+
+/// Which of an agent's reports go first when not all can be sent at once.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Hash)]
+pub enum Lane {
+    /// Somebody waits: a check that was asked for, or a change that is followed.
+    Change,
+    /// Standing checks.
+    Routine,
+}
+
+impl Lane {
+    /// All lanes, the more urgent first.
+    pub const ALL: [Self; 2] = [Self::Change, Self::Routine];
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Change => "change",
+            Self::Routine => "routine",
+        })
+    }
+}
+
+/// The identity of a report among those of one agent. Sending it again is sending the same.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Hash)]
+pub struct ReportId {
+    /// Its lane; each has a sequence of its own.
+    pub lane: Lane,
+    /// Which spool it comes from: random, chosen anew when a spool is lost, so that a sequence
+    /// number is never used twice.
+    pub epoch: u64,
+    /// Its place in the lane, from 1 and without gaps.
+    pub seq: u64,
+}
 
 /// A zone on the way down, and who serves it by its parent's word.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Hash)]

@@ -365,7 +365,7 @@ pub(crate) fn from_octets(
 }
 
 /// Reads an uncompressed name that fills all the octets.
-fn whole_name(octets: &[u8]) -> Option<Name> {
+pub(crate) fn whole_name(octets: &[u8]) -> Option<Name> {
     if name_length(octets)? != octets.len() {
         return None;
     }

@@ -2,10 +2,14 @@
 //!
 //! - [`dns`]: DNS messages. Queries are written here octet by octet, so that the
 //!   transport knows what it sent; replies are read by `hickory-proto`.
+//! - [`report`]: reports, and what is to be found out, as protobuf messages.
+//! - [`proto`]: all protobuf messages, as generated.
 //! - [`zone`]: records in master-file syntax.
 //!
 //! Nothing here opens a file or a socket, and nothing of foreign origin can
 //! make it panic or allocate more than a small multiple of its own length.
 
 pub mod dns;
+pub mod proto;
+pub mod report;
 pub mod zone;

@@ -126,7 +126,7 @@ mod tests {
         for (world, expected, why) in cases {
             let evidence = world.evidence();
             let picture = Picture::of(&evidence);
-            assert_eq!(actor(&picture, &Axes::of(&picture)), expected, "{why}");
+            assert_eq!(actor(&picture, Axes::of(&picture)), expected, "{why}");
         }
     }
 }

@@ -54,8 +54,8 @@ pub fn judge(evidence: &Evidence, policy: &Policy) -> Verdict {
     let picture = Picture::of(evidence);
     let axes = Axes::of(&picture);
     let findings = findings(&picture, policy);
-    let (state, blind) = state::state(&picture, &axes, &findings);
-    let headline = headline::headline(&picture, &axes, state, blind.as_ref(), &findings);
+    let (state, blind) = state::state(&picture, axes, &findings);
+    let headline = headline::headline(&picture, axes, state, blind.as_ref(), &findings);
     let inside = state == State::NotAZone || matches!(picture.found, Found::Inside(_));
     Verdict {
         check: picture.check.clone(),
@@ -75,7 +75,7 @@ pub fn judge(evidence: &Evidence, policy: &Policy) -> Verdict {
         name_servers: rows::hosts(&picture),
         resolvers: rows::resolvers(&picture),
         not_covered: rows::not_covered(&picture, &axes.published),
-        models: axes.models,
+        models: axes.models.clone(),
         bounds: caches::bounds(&picture),
         at: picture
             .vantages

@@ -35,8 +35,12 @@ pub(crate) struct Axes {
 }
 
 impl Axes {
-    /// Computes the axes.
-    pub(crate) fn of(picture: &Picture) -> Self {
+    /// Returns the axes, which are computed once for all the rules that ask.
+    pub(crate) fn of<'p>(picture: &'p Picture) -> &'p Self {
+        picture.axes.get_or_init(|| Self::compute(picture))
+    }
+
+    fn compute(picture: &Picture) -> Self {
         let sampled = Sampled::of(picture);
         let outage = reachability::outage(picture, &sampled);
         let models = models::models(picture, outage.is_some());

@@ -56,7 +56,7 @@ fn find(picture: &Picture) -> Vec<Finding> {
     let finding = RULE
         .about(picture.zone)
         .severity(severity)
-        .actor(blame::actor(picture, &axes))
+        .actor(blame::actor(picture, axes))
         .detail(detail(&failing))
         .evidence(parents.chain(children));
     vec![finding.done()]

@@ -54,7 +54,7 @@ fn find(picture: &Picture) -> Vec<Finding> {
     let finding = RULE
         .about(picture.zone)
         .severity(severity)
-        .actor(blame::actor(picture, &axes))
+        .actor(blame::actor(picture, axes))
         .detail(format!(
             "{} {} for {} with validation and without{}",
             services(&failing),

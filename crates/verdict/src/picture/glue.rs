@@ -49,6 +49,9 @@ pub enum GlueFault {
     Unrelated,
 }
 
+/// The places, in [`Picture::instances`], of all instances that show the same fault of a host.
+pub(super) type Faults = BTreeMap<GlueFault, BTreeMap<(Name, Vec<Sides>), Vec<usize>>>;
+
 /// The two sides for one family.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Sides {
@@ -149,15 +152,11 @@ impl<'e> Picture<'e> {
     /// Returns every fact of one kind, by host.
     #[must_use]
     pub fn glue_facts(&self, fault: GlueFault) -> Vec<GlueFact<'_, 'e>> {
-        let mut groups: BTreeMap<(&Name, Vec<Sides>), Vec<&Instance<'e>>> = BTreeMap::new();
-        for instance in &self.instances {
-            for (host, sides) in self.glue_faults(instance, fault) {
-                groups.entry((host, sides)).or_default().push(instance);
-            }
-        }
-        let facts = groups.into_iter().filter_map(|((host, sides), instances)| {
-            let host = self.hosts.get(host)?;
-            Some(self.glue_fact(host, sides, instances))
+        let faults = self.faults.get_or_init(|| self.all_faults());
+        let groups = faults.get(&fault).into_iter().flatten();
+        let facts = groups.filter_map(|((host, sides), places)| {
+            let instances = places.iter().map(|place| &self.instances[*place]).collect();
+            Some(self.glue_fact(self.hosts.get(host)?, sides.clone(), instances))
         });
         facts.collect()
     }
@@ -245,18 +244,34 @@ impl<'e> Picture<'e> {
         }
     }
 
-    /// Returns the hosts of which this fault holds at an instance, with the families.
-    fn glue_faults(&self, instance: &Instance<'e>, wanted: GlueFault) -> Vec<(&Name, Vec<Sides>)> {
-        let differences = self.differences(instance);
-        let mut faults = Vec::new();
-        for host in self.hosts.values() {
-            let sides: Vec<Sides> = Family::ALL
-                .into_iter()
-                .filter(|f| self.glue_fault(instance, host, *f, &differences) == Some(wanted))
-                .map(|family| self.sides(instance, host, family))
-                .collect();
-            if !sides.is_empty() {
-                faults.push((&host.name, sides));
+    /// Looks at every host at every instance.
+    fn all_faults(&self) -> Faults {
+        let mut faults = Faults::new();
+        for (place, instance) in self.instances.iter().enumerate() {
+            let differences = self.differences(instance);
+            for host in self.hosts.values() {
+                for (fault, sides) in self.faults_of(instance, host, &differences) {
+                    let groups = faults.entry(fault).or_default();
+                    let group = groups.entry((host.name.clone(), sides)).or_default();
+                    group.push(place);
+                }
+            }
+        }
+        faults
+    }
+
+    /// Returns the faults of a host at an instance, each with its families.
+    fn faults_of(
+        &self,
+        instance: &Instance<'e>,
+        host: &Host,
+        differences: &[Difference],
+    ) -> BTreeMap<GlueFault, Vec<Sides>> {
+        let mut faults: BTreeMap<GlueFault, Vec<Sides>> = BTreeMap::new();
+        for family in Family::ALL {
+            if let Some(fault) = self.glue_fault(instance, host, family, differences) {
+                let sides = self.sides(instance, host, family);
+                faults.entry(fault).or_default().push(sides);
             }
         }
         faults

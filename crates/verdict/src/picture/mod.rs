@@ -21,6 +21,7 @@
 //! Every piece of evidence is a [`Seen`]; [`Seen::source`] is what a finding cites.
 
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     ops::Deref,
@@ -38,7 +39,7 @@ use bailiwick_core::{
     vantage::VantageId,
 };
 
-use crate::evidence::Evidence;
+use crate::{evidence::Evidence, state::Axes};
 
 mod addresses;
 mod child;
@@ -124,6 +125,10 @@ pub struct Picture<'e> {
     pub left_out: LeftOut,
     /// Everything that vantage points fit to testify observed, in order.
     pub observations: Vec<Seen<'e>>,
+    /// What [`Picture::glue_facts`] found, once for all the rules that ask.
+    faults: OnceCell<glue::Faults>,
+    /// What [`Axes::of`] found.
+    pub(crate) axes: OnceCell<Axes>,
 }
 
 impl<'e> Picture<'e> {
@@ -189,6 +194,8 @@ impl<'e> Picture<'e> {
             left_out: left_out(&fit),
             observations,
             vantages,
+            faults: OnceCell::new(),
+            axes: OnceCell::new(),
         }
     }
 

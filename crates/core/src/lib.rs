@@ -13,6 +13,7 @@
 //! - [`delegation`]: a referral read as NS names and glue
 //! - [`check`] and [`limit`]: what somebody wants to know, and at what price at most
 //! - [`vantage`] and [`report`]: what one vantage point saw of it
+//! - [`place`]: where that one stands, by the word of its coordinator
 //! - [`finding`] and [`verdict`]: what it means
 //! - [`trace`]: the answer a resolver with an empty cache would give
 //! - [`time`] keeps moments
@@ -24,6 +25,7 @@ pub mod limit;
 pub mod message;
 pub mod name;
 pub mod observation;
+pub mod place;
 pub mod query;
 pub mod record;
 pub mod report;

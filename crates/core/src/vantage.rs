@@ -1,4 +1,7 @@
-//! Where one looks from, and whether that place is fit to testify.
+//! Who looks, and whether that vantage point may testify and vote.
+//!
+//! [`Fitness`] is what its own controls say; an [`Objection`] is what its coordinator knows
+//! besides. Where it stands is its [`Place`](crate::place::Place).
 
 use std::{collections::BTreeSet, fmt};
 
@@ -52,5 +55,77 @@ impl fmt::Display for Fitness {
             Self::Intercepted => "intercepted",
             Self::Offline => "offline",
         })
+    }
+}
+
+/// What speaks against a vantage point, whatever its controls say.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Hash)]
+pub enum Objection {
+    /// Its clock is off, so nothing of it that counts time is believed (control C1).
+    Skewed,
+    /// It comes and goes (control C11).
+    Quarantined,
+    /// It is seen in another network than it was enrolled for (control C10).
+    Mislabelled,
+    /// Two machines seem to use its key.
+    SuspectClone,
+    /// It sent two different reports as one.
+    Equivocated,
+    /// An operator shut it out.
+    Banned,
+}
+
+impl Objection {
+    /// All of them, the lightest first.
+    pub const ALL: [Self; 6] = [
+        Self::Skewed,
+        Self::Quarantined,
+        Self::Mislabelled,
+        Self::SuspectClone,
+        Self::Equivocated,
+        Self::Banned,
+    ];
+
+    /// Returns whether nothing of it counts. Otherwise only its silence does not.
+    #[must_use]
+    pub fn forbids_testimony(self) -> bool {
+        self > Self::Quarantined
+    }
+
+    /// Returns the objection with this name, as it is displayed.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|o| o.to_string() == name)
+    }
+}
+
+impl fmt::Display for Objection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Skewed => "skewed",
+            Self::Quarantined => "quarantined",
+            Self::Mislabelled => "mislabelled",
+            Self::SuspectClone => "suspect-clone",
+            Self::Equivocated => "equivocated",
+            Self::Banned => "banned",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objections_are_known_by_their_names() {
+        for objection in Objection::ALL {
+            assert_eq!(Objection::named(&objection.to_string()), Some(objection));
+        }
+        assert_eq!(Objection::named("suspicious"), None);
+        let heard: Vec<_> = Objection::ALL
+            .into_iter()
+            .filter(|o| !o.forbids_testimony())
+            .collect();
+        assert_eq!(heard, [Objection::Skewed, Objection::Quarantined]);
     }
 }

@@ -1,12 +1,14 @@
-//! What is known: the reports of all vantage points, joined in any order.
+//! What is known: the reports of all vantage points and where these stand, joined in any order.
 //!
 //! A report counts once per round and vantage point. Two accounts of the same
 //! round from the same vantage point (one of them early, late or sent again)
-//! are joined question by question, so the order of arrival does not matter.
+//! are joined question by question, so the order of arrival does not matter. Of two accounts
+//! of where a vantage point stands the later one holds.
 
 use std::collections::BTreeMap;
 
 use bailiwick_core::{
+    place::Place,
     report::{Report, RoundId},
     vantage::VantageId,
 };
@@ -15,6 +17,7 @@ use bailiwick_core::{
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Evidence {
     reports: BTreeMap<(RoundId, VantageId), Report>,
+    places: BTreeMap<VantageId, Place>,
 }
 
 impl Evidence {
@@ -24,21 +27,31 @@ impl Evidence {
         let key = (report.round, report.vantage.id.clone());
         Self {
             reports: BTreeMap::from([(key, report)]),
+            places: BTreeMap::new(),
         }
+    }
+
+    /// Adds where a vantage point stands. Nothing follows from it before that one reports.
+    #[must_use]
+    pub fn place(mut self, vantage: VantageId, place: Place) -> Self {
+        insert(&mut self.places, vantage, place, Place::join);
+        self
     }
 
     /// Returns what both say. Commutative, associative and idempotent.
     #[must_use]
     pub fn join(self, other: Self) -> Self {
-        let mut reports = self.reports;
+        let Self {
+            mut reports,
+            mut places,
+        } = self;
         for (key, report) in other.reports {
-            let joined = match reports.remove(&key) {
-                Some(known) => known.join(report),
-                None => report,
-            };
-            reports.insert(key, joined);
+            insert(&mut reports, key, report, Report::join);
         }
-        Self { reports }
+        for (vantage, place) in other.places {
+            insert(&mut places, vantage, place, Place::join);
+        }
+        Self { reports, places }
     }
 
     /// Returns every report, by round and vantage point.
@@ -56,11 +69,28 @@ impl Evidence {
         }
         latest.into_values().collect()
     }
+
+    /// Returns where a vantage point stands, if somebody said so.
+    #[must_use]
+    pub fn place_of(&self, vantage: &VantageId) -> Option<&Place> {
+        self.places.get(vantage)
+    }
+}
+
+/// Adds a value; where there is one already, both together.
+fn insert<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: V, join: fn(V, V) -> V) {
+    let joined = match map.remove(&key) {
+        Some(known) => join(known, value),
+        None => value,
+    };
+    map.insert(key, joined);
 }
 
 #[cfg(test)]
 mod tests {
-    use bailiwick_core::{observation::Outcome, report::RoundId};
+    use bailiwick_core::{
+        observation::Outcome, place::Asn, report::RoundId, time::Timestamp, vantage::Objection,
+    };
     use proptest::prelude::*;
 
     use super::*;
@@ -100,6 +130,30 @@ mod tests {
         })
     }
 
+    /// An account of where one of these vantage points stands, one of a few.
+    fn account() -> impl Strategy<Value = (VantageId, Place)> {
+        let parts = (0..3_u8, 0..2_u64, 64_500..64_503_u32, any::<bool>());
+        parts.prop_map(|(who, since, asn, banned)| {
+            let place = Place {
+                since: Timestamp(since),
+                asn: Some(Asn(asn)),
+                objections: banned.then_some(Objection::Banned).into_iter().collect(),
+                ..Place::default()
+            };
+            (VantageId(format!("v{who}")), place)
+        })
+    }
+
+    fn evidence() -> impl Strategy<Value = Evidence> {
+        (report(), prop::collection::vec(account(), 0..3)).prop_map(|(report, accounts)| {
+            accounts
+                .into_iter()
+                .fold(Evidence::of(report), |evidence, (who, place)| {
+                    evidence.place(who, place)
+                })
+        })
+    }
+
     fn join(reports: impl IntoIterator<Item = Report>) -> Evidence {
         reports
             .into_iter()
@@ -112,8 +166,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn evidence_joins_in_any_order(a in report(), b in report(), c in report()) {
-            let [a, b, c] = [a, b, c].map(Evidence::of);
+        fn evidence_joins_in_any_order(a in evidence(), b in evidence(), c in evidence()) {
             let joined = a.clone().join(b.clone());
             prop_assert_eq!(&joined, &b.clone().join(a.clone()), "commutative");
             prop_assert_eq!(&joined, &joined.clone().join(a.clone()), "idempotent");

@@ -34,9 +34,20 @@ fn scenarios() -> Vec<(PathBuf, Scenario)> {
         .collect()
 }
 
-/// Joins the reports in this order and judges them.
-fn verdict(reports: impl IntoIterator<Item = Report>) -> Verdict {
-    let evidence = reports.into_iter().map(Evidence::of).reduce(Evidence::join);
+/// Joins the reports in this order and judges them. Where each vantage point stands is told to
+/// the evidence of its first report, as early as can be.
+fn verdict(scenario: &Scenario, reports: impl IntoIterator<Item = Report>) -> Verdict {
+    let evidence = reports
+        .into_iter()
+        .map(|report| {
+            let place = scenario.places().find(|(id, _)| *id == report.vantage.id);
+            place
+                .into_iter()
+                .fold(Evidence::of(report), |evidence, (who, place)| {
+                    evidence.place(who, place)
+                })
+        })
+        .reduce(Evidence::join);
     judge(
         &evidence.expect("every world has a vantage point"),
         &Policy::default(),
@@ -59,6 +70,12 @@ fn golden(verdict: &Verdict) -> Vec<String> {
             verdict.publication, verdict.reachability, verdict.caches
         ),
     ];
+    if verdict.vantages.len() > 1 {
+        lines.push(format!(
+            "scope {} {} networks {} regions",
+            verdict.scope, verdict.quorum.networks, verdict.quorum.regions
+        ));
+    }
     lines.extend(verdict.findings.iter().map(line));
     lines
 }
@@ -80,7 +97,7 @@ fn every_scenario_gives_its_verdict() {
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     let mut wrong = String::new();
     for (file, scenario) in scenarios() {
-        let found = golden(&verdict(scenario.run(SEED)));
+        let found = golden(&verdict(&scenario, scenario.run(SEED)));
         if found == scenario.verdict {
             continue;
         }
@@ -120,13 +137,13 @@ fn every_finding_has_a_scenario() {
 fn the_order_in_which_evidence_arrives_changes_nothing() {
     for (file, scenario) in scenarios() {
         let reports = scenario.run(SEED);
-        let expected = verdict(reports.clone());
+        let expected = verdict(&scenario, reports.clone());
         let mut pieces: Vec<Report> = reports.iter().flat_map(in_pieces).collect();
         for turn in 0..4 {
             shuffle(&mut pieces, turn);
             // A report that arrives twice is the same report.
             let again = pieces.first().cloned();
-            let joined = verdict(pieces.iter().cloned().chain(again));
+            let joined = verdict(&scenario, pieces.iter().cloned().chain(again));
             assert_eq!(
                 golden(&joined),
                 golden(&expected),

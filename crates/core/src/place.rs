@@ -210,7 +210,7 @@ pub struct Place {
 
 impl Place {
     /// Returns the place that labels of the form `key=value` tell: `asn`, `rir`, `geo` (degrees
-    /// north and east) and `operator`; others are kept as they are.
+    /// north and east), `operator` and `lab` (`true`); others are kept as they are.
     ///
     /// # Errors
     ///
@@ -226,6 +226,7 @@ impl Place {
                 "rir" => place.rir = Some(value.parse()?),
                 "geo" => place.position = Some(value.parse()?),
                 "operator" => place.operator = Some(value.to_owned()),
+                "lab" => place.lab = value == "true",
                 _ => {
                     place.labels.insert(key.to_owned(), value.to_owned());
                 }

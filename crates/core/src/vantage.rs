@@ -65,6 +65,8 @@ pub enum Objection {
     Skewed,
     /// It comes and goes (control C11).
     Quarantined,
+    /// It looks at a laboratory, while others look at the Internet.
+    Laboratory,
     /// It is seen in another network than it was enrolled for (control C10).
     Mislabelled,
     /// Two machines seem to use its key.
@@ -77,9 +79,10 @@ pub enum Objection {
 
 impl Objection {
     /// All of them, the lightest first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Skewed,
         Self::Quarantined,
+        Self::Laboratory,
         Self::Mislabelled,
         Self::SuspectClone,
         Self::Equivocated,
@@ -104,6 +107,7 @@ impl fmt::Display for Objection {
         f.write_str(match self {
             Self::Skewed => "skewed",
             Self::Quarantined => "quarantined",
+            Self::Laboratory => "laboratory",
             Self::Mislabelled => "mislabelled",
             Self::SuspectClone => "suspect-clone",
             Self::Equivocated => "equivocated",

@@ -13,10 +13,11 @@ use crate::{
     finding::Finding,
     message::Rcode,
     name::Name,
+    place::Place,
     record::Ttl,
     server::{Family, Server},
     time::Timestamp,
-    vantage::{Fitness, VantageId},
+    vantage::{Fitness, Objection, VantageId},
 };
 
 /// Axis A: how far the parent servers have come in publishing the delegation.
@@ -193,6 +194,45 @@ pub enum Scope {
     Fleet,
 }
 
+/// From how many networks something was seen: vantage points that are
+/// [distinct](crate::place::Place::is_distinct_from) count, however many stand in each.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct QuorumCount {
+    /// Networks of vantage points that vote.
+    pub networks: usize,
+    /// Regions of these.
+    pub regions: usize,
+    /// Networks of all vantage points that reported, also of those without a vote.
+    pub fleet: usize,
+}
+
+impl QuorumCount {
+    /// Fewer networks than these speak for themselves alone.
+    pub const NETWORKS: usize = 3;
+    /// The same of regions.
+    pub const REGIONS: usize = 2;
+
+    /// Returns whether the networks speak for others: enough of them, in enough regions, and
+    /// more than half of the fleet. Where half of a fleet is sick, so may be the rest.
+    #[must_use]
+    pub fn is_met(self) -> bool {
+        self.networks >= Self::NETWORKS
+            && self.regions >= Self::REGIONS
+            && self.networks * 2 > self.fleet
+    }
+
+    /// Returns how many networks may say otherwise before what the others did *not* see is
+    /// worth nothing (CA/Browser Forum Baseline Requirements, section 3.2.2.9).
+    #[must_use]
+    pub fn allowed_silence(self) -> usize {
+        match self.networks {
+            0 | 1 => 0,
+            2..=5 => 1,
+            _ => 2,
+        }
+    }
+}
+
 /// Where the wanted delegation is known from.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Hash)]
 pub enum Intent {
@@ -283,6 +323,22 @@ pub struct VantageRow {
     pub notes: Vec<String>,
     /// Packets it sent.
     pub packets: u32,
+    /// Where it stands, if its coordinator said so.
+    pub place: Option<Place>,
+    /// What is held against it.
+    pub objections: BTreeSet<Objection>,
+    /// Parent instances that publish all of what is wanted, and instances it saw.
+    pub published: (usize, usize),
+    /// Published addresses that answer it with authority, and those of which it can tell.
+    pub reached: (usize, usize),
+}
+
+impl VantageRow {
+    /// Returns whether its silence counts.
+    #[must_use]
+    pub fn votes(&self) -> bool {
+        self.fitness == Fitness::Healthy && self.objections.is_empty()
+    }
 }
 
 /// One parent server address, or one instance of it.
@@ -392,6 +448,8 @@ pub struct Verdict {
     pub state: State,
     /// How far it reaches.
     pub scope: Scope,
+    /// From how many networks it was seen.
+    pub quorum: QuorumCount,
     /// Where the wanted delegation is known from.
     pub intent: Intent,
     /// Axis A.
@@ -449,6 +507,33 @@ impl Verdict {
                 };
                 u8::from(self.findings.iter().any(warned))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quorum_is_many_networks_in_several_regions_and_most_of_the_fleet() {
+        let cases = [
+            ((3, 2, 3), true, 1, "three in two regions"),
+            ((2, 2, 2), false, 1, "two"),
+            ((6, 1, 6), false, 2, "one region"),
+            ((3, 2, 6), false, 1, "half of the fleet is sick"),
+            ((4, 2, 6), true, 1, "less than half is"),
+            ((6, 3, 6), true, 2, "six may miss two"),
+            ((1, 1, 1), false, 0, "one machine"),
+        ];
+        for ((networks, regions, fleet), met, silence, why) in cases {
+            let quorum = QuorumCount {
+                networks,
+                regions,
+                fleet,
+            };
+            assert_eq!(quorum.is_met(), met, "{why}");
+            assert_eq!(quorum.allowed_silence(), silence, "{why}");
         }
     }
 }

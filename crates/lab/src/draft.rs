@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use bailiwick_core::{
     name::Name,
+    place::Place,
     record::{Record, RecordData, RecordType, Ttl},
 };
 
@@ -94,6 +95,7 @@ impl Draft {
             world.vantages.push(Vantage {
                 name: "local".to_owned(),
                 addresses: Vec::new(),
+                place: Place::default(),
                 rules: Vec::new(),
             });
         }

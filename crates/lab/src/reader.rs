@@ -9,8 +9,10 @@ use bailiwick_core::{
     check::{Check, CheckId, Expectation, Resolver as Service},
     limit::Limits,
     name::Name,
+    place::Place as Where,
     query::Stub,
     server::Family,
+    vantage::Objection,
 };
 
 use crate::{
@@ -86,9 +88,11 @@ impl Reader {
             Place::Server | Place::ServerZone => self.server_line(bare)?,
             Place::Resolver => self.resolver_line(bare)?,
             Place::Vantage => {
-                let rule = rule(bare)?;
                 if let Some(vantage) = self.draft.vantages.last_mut() {
-                    vantage.rules.push(rule);
+                    match Objection::named(bare) {
+                        Some(objection) => _ = vantage.place.objections.insert(objection),
+                        None => vantage.rules.push(rule(bare)?),
+                    }
                 }
             }
         }
@@ -128,9 +132,12 @@ impl Reader {
                 self.place = Place::Resolver;
             }
             "vantage" => {
+                let name = words.next("vantage name")?.to_owned();
+                let place = place(&mut words)?;
                 self.draft.vantages.push(Vantage {
-                    name: words.next("vantage name")?.to_owned(),
+                    name,
                     addresses: words.rest("address")?,
+                    place,
                     rules: Vec::new(),
                 });
                 self.place = Place::Vantage;
@@ -333,6 +340,16 @@ fn zone_line(words: &mut Words<'_>) -> Result<(ZoneDraft, Vec<Name>), Problem> {
             return Ok((zone, servers));
         }
     }
+}
+
+/// Reads the labels that say where a vantage point stands: words with an equals sign.
+fn place(words: &mut Words<'_>) -> Result<Where, Problem> {
+    let mut labels = Vec::new();
+    while let Some(label) = words.peek().filter(|word| word.contains('=')) {
+        labels.push(label);
+        words.next("label")?;
+    }
+    Ok(Where::of_labels(labels)?)
 }
 
 /// Reads one rule.

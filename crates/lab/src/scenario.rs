@@ -30,7 +30,7 @@
 //! | `[server NAME ADDRESS…]` | a name server: rules, then `zone` blocks. Two sections may share an address: then one server has two names. `hidden` alone on a line: the zones here do not name it |
 //! | `[zone APEX SERVER…]` | the same zone on several servers; without names on the servers of top-level domains |
 //! | `[resolver NAME ADDRESS…]` | a public resolver: rules, `region R`, `identity TEXT`, `serves-stale`, `absent NAME SECONDS` (cached NXDOMAIN), and `cache`, after which come the records that it still holds |
-//! | `[vantage NAME ADDRESS…]` | a place to look from, and its region: rules for its path. The addresses tell its questions apart where the world is on sockets |
+//! | `[vantage NAME LABEL… ADDRESS…]` | a place to look from, and its region: rules for its path. Labels (`asn=64500`, `rir=ripe`, `geo=50.1,8.7`, `operator=acme`) say where it stands. The addresses tell its questions apart where the world is on sockets. A word such as `banned` alone on a line is held against it ([`Objection`](bailiwick_core::vantage::Objection)) |
 //! | `[verdict]` | the verdict, to the end of the file |
 //!
 //! A `zone APEX` line, and the header of a `[zone]` section, may go on with `serial N`,
@@ -60,7 +60,14 @@
 //! point `local`. What a scenario writes takes their place. `[server a.gtld.test.]` without
 //! addresses keeps those that it has by default.
 
-use bailiwick_core::{check::Check, limit::Limits, name::Name, time::Timestamp};
+use bailiwick_core::{
+    check::Check,
+    limit::Limits,
+    name::Name,
+    place::{Place, PlaceError},
+    time::Timestamp,
+    vantage::VantageId,
+};
 
 use crate::{
     reader::{Reader, without_comment},
@@ -114,6 +121,9 @@ pub enum Problem {
     /// Something is missing or not of the right kind.
     #[error(transparent)]
     Words(#[from] WordsError),
+    /// A label does not say where a vantage point stands.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// A zone text cannot be read.
     #[error("zone {apex}: {why}")]
     Zone {
@@ -171,6 +181,15 @@ impl Scenario {
             verdict,
             head,
         })
+    }
+
+    /// Returns where the vantage points stand that say so.
+    pub fn places(&self) -> impl Iterator<Item = (VantageId, Place)> {
+        let said = |place: &Place| *place != Place::default();
+        let vantages = self.world.vantages.iter();
+        vantages
+            .filter(move |vantage| said(&vantage.place))
+            .map(|vantage| (VantageId(vantage.name.clone()), vantage.place.clone()))
     }
 
     /// Returns the text of the scenario with another verdict.
@@ -255,6 +274,10 @@ state CONSISTENT
             ),
             ("silent", "line 1: a line outside of all sections"),
             ("[server a.test. 192.0.2.1]", "line 1: no [check] section"),
+            (
+                "[vantage fra asn=many]",
+                "line 1: \"many\" is no autonomous system number",
+            ),
             (
                 "[check example.com.]\ntimeout 5",
                 "line 2: \"5\" is no time-out",

@@ -15,6 +15,7 @@ use bailiwick_core::{
     message::Question,
     name::Name,
     observation::Rejection,
+    place::Place,
     query::Options,
     record::{Record, RecordData, RecordType},
     server::{Family, Server},
@@ -88,6 +89,8 @@ pub struct Vantage {
     pub name: String,
     /// Addresses that it asks from, where the world is on sockets.
     pub addresses: Vec<IpAddr>,
+    /// Where it stands, by its coordinator's word.
+    pub place: Place,
     /// What its path does to the packets of all servers.
     pub rules: Vec<Rule>,
 }

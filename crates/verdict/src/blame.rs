@@ -18,7 +18,7 @@ pub(crate) fn actor(picture: &Picture, axes: &Axes) -> Actor {
         Some(Outage::NoDelegation | Outage::Cycle | Outage::NoAddress | Outage::Chain) => {
             return Actor::Registrar;
         }
-        Some(Outage::Unusable | Outage::Silence) | None => {}
+        Some(Outage::Unusable | Outage::Silence | Outage::Nowhere) | None => {}
     }
     match axes.published.publication {
         Publication::NotPublished => return Actor::Registrar,

@@ -13,8 +13,8 @@ use bailiwick_core::{
 };
 
 use crate::{
-    picture::{Difference, Instance, Picture, Place},
-    reachability::Outage,
+    picture::{Difference, Instance, Picture, Place, Vantage},
+    reachability::{self, Outage},
     rule::CONSEQUENCES,
     state::{Axes, Blind},
     wording,
@@ -105,11 +105,35 @@ fn broken(picture: &Picture, axes: &Axes, findings: &[Finding]) -> String {
              resolvers fail, too: {}",
             standings(picture)
         ),
+        Outage::Nowhere => {
+            let cut_off = reachability::cut_off(picture);
+            let networks = picture.networks_of(cut_off.iter().map(|vantage| vantage.id));
+            format!(
+                "none of the addresses that {parent} publishes for {zone} lets {networks} in{}: {}",
+                match picture.quorum.networks {
+                    all if networks == wording::count(all, "network") => String::new(),
+                    all => format!(" of {all}"),
+                },
+                standings_from(picture, &cut_off)
+            )
+        }
         Outage::Chain => format!(
             "{parent} vouches (by its DS record) for a key that no server of {zone} has, so \
              validating resolvers refuse every answer; this is no glue problem"
         ),
     }
+}
+
+/// How the addresses stand for those that get in nowhere.
+fn standings_from(picture: &Picture, vantages: &[&Vantage]) -> String {
+    let of = |address: IpAddr| {
+        let views = picture.child(address).into_iter().flat_map(|c| &c.views);
+        let views = views.filter(|view| vantages.iter().any(|v| v.id == view.vantage));
+        views.map(|view| view.standing()).min()
+    };
+    let all = picture.published_servers().into_iter();
+    let all = all.filter_map(|(address, host)| Some(format!("{host} {address} {}", of(address)?)));
+    cut(all.collect(), "; ")
 }
 
 fn standings(picture: &Picture) -> String {

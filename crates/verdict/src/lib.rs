@@ -9,6 +9,7 @@
 //! in whatever order its reports came. Start with [`judge`].
 //!
 //! - [`picture`]: what the evidence shows, put in order
+//! - [`quorum`]: from how many networks something was seen
 //! - [`rule`]: what a finding is made of, and the list of all of them
 //! - `publication`, `reachability` with `models`, `caches`: axes A, B and C
 //! - `state`: the table in which the first match wins
@@ -18,7 +19,7 @@ use std::cmp::Reverse;
 use bailiwick_core::{
     finding::{Actor, Code, Finding},
     report::Found,
-    verdict::{Scope, State, Verdict},
+    verdict::{State, Verdict},
 };
 
 mod blame;
@@ -33,6 +34,7 @@ mod models;
 pub mod picture;
 mod policy;
 mod publication;
+pub mod quorum;
 mod reachability;
 mod rows;
 pub mod rule;
@@ -60,8 +62,8 @@ pub fn judge(evidence: &Evidence, policy: &Policy) -> Verdict {
     Verdict {
         check: picture.check.clone(),
         state,
-        // Networks and regions of vantage points are not known yet, so nobody speaks for others.
-        scope: Scope::Local,
+        scope: quorum::scope(picture.quorum),
+        quorum: picture.quorum,
         intent: picture.wanted.intent,
         publication: axes.published.publication,
         published: (axes.published.new, axes.published.seen),
@@ -70,19 +72,14 @@ pub fn judge(evidence: &Evidence, policy: &Policy) -> Verdict {
         headline,
         parent: picture.parent.cloned(),
         enclosing: picture.parent.filter(|_| inside).cloned(),
-        vantages: rows::vantages(&picture),
+        vantages: rows::vantages(&picture, &axes.published),
         parents: rows::parents(&picture, &axes.published),
         name_servers: rows::hosts(&picture),
         resolvers: rows::resolvers(&picture),
         not_covered: rows::not_covered(&picture, &axes.published),
         models: axes.models.clone(),
         bounds: caches::bounds(&picture),
-        at: picture
-            .vantages
-            .iter()
-            .map(|v| v.started)
-            .max()
-            .unwrap_or_default(),
+        at: picture.now(),
         elapsed: picture
             .vantages
             .iter()

@@ -263,11 +263,14 @@ fn single_try(picture: &Picture) -> Option<ModelResult> {
             }
         }
         // A vantage point that reaches it does not make up for one that does not.
-        let silent = bad.len() - before;
-        if silent > 0 && silent < child.views.len() {
+        let failing = |view: &&ChildView| first_try(view, child.foreign) == Usable::No;
+        let silent = child.views.iter().filter(failing).map(|view| view.vantage);
+        if (1..child.views.len()).contains(&(bad.len() - before)) {
+            let all = child.views.iter().map(|view| view.vantage);
             bad[before] = format!(
-                "{host} {address} from {silent} of {} networks",
-                child.views.len()
+                "{host} {address} from {} of {}",
+                picture.networks.count(silent).0,
+                picture.networks_of(all)
             );
         }
     }

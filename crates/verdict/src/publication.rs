@@ -18,7 +18,6 @@ use bailiwick_core::{
     delegation::{Delegation, Relation},
     name::Name,
     server::Family,
-    time::Timestamp,
     verdict::{Class, Intent, Publication},
 };
 
@@ -121,11 +120,12 @@ impl Published {
     }
 }
 
+/// What tells instances apart: address and identity; without identity what they publish, and
+/// whether over UDP alone.
+type Identity<'p> = (IpAddr, Option<&'p [u8]>, Option<Class>, bool);
+
 /// Every instance that gave a usable answer, and whether it publishes all of it to everybody.
-fn distinct<'p>(
-    picture: &'p Picture,
-    classes: &[Class],
-) -> BTreeMap<(IpAddr, Option<&'p [u8]>, bool), bool> {
+fn distinct<'p>(picture: &'p Picture, classes: &[Class]) -> BTreeMap<Identity<'p>, bool> {
     let mut seen = BTreeMap::new();
     for (instance, class) in picture.instances.iter().zip(classes) {
         if *class != Class::Silent {
@@ -133,6 +133,7 @@ fn distinct<'p>(
                 .entry((
                     instance.server.address,
                     instance.nsid,
+                    instance.nsid.is_none().then_some(*class),
                     instance.tcp.is_some(),
                 ))
                 .or_insert(true);
@@ -258,15 +259,12 @@ fn agreement(picture: &Picture) -> Vec<Class> {
 }
 
 fn serials_trusted(picture: &Picture) -> bool {
-    let now = picture.vantages.iter().map(|v| v.started).max();
     let mut serials = picture
         .instances
         .iter()
         .filter_map(Instance::serial)
         .peekable();
-    let Some(now) = now.map(Timestamp::seconds) else {
-        return false;
-    };
+    let now = picture.now().seconds();
     serials.peek().is_some()
         && serials.all(|serial| {
             let serial = u64::from(serial);

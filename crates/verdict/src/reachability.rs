@@ -4,19 +4,22 @@
 //! That there is none is *proved* where servers said so: no address anywhere, addresses that
 //! nobody may use, answers without authority, a circle, or keys that the parent does not vouch
 //! for. Where it rests on silence, at least two resolver services have to fail as well, and one
-//! of them that succeeds shows that the fault is on the way from here.
+//! of them that succeeds shows that the fault is on the way from here. A fleet needs no resolvers
+//! for that: it is an outage where no address lets its networks in, but for so few of them as a
+//! quorum may miss.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use bailiwick_core::{
+    observation::Withheld,
     record::{Dnskey, Ds},
     report::{Found, Lookup, Lost},
-    vantage::Fitness,
-    verdict::{Model, ModelResult, Reachability},
+    vantage::VantageId,
+    verdict::{Model, ModelResult, QuorumCount, Reachability},
 };
 
 use crate::{
-    caches::Sampled,
+    caches::{self, Fresh, Sampled},
     chain,
     picture::{Child, Instance, Picture, Vantage},
     usable::{self, Addresses, How, Usable},
@@ -38,6 +41,8 @@ pub(crate) enum Outage {
     Unusable,
     /// No address answers, and resolvers fail, too.
     Silence,
+    /// Nearly no network of a fleet gets in.
+    Nowhere,
     /// The DS set matches no key.
     Chain,
 }
@@ -86,20 +91,48 @@ pub(crate) fn is_silent_here_only(picture: &Picture, sampled: &Sampled) -> bool 
         && !sampled.resolving.is_empty()
 }
 
-/// Whether some vantage point whose silence counts reaches no published address, while another
-/// one does.
+/// Whether some vantage point that votes gets in nowhere, while another one does.
 fn shut_out(picture: &Picture) -> bool {
-    let published: Vec<&Child> = picture.children.values().filter(|c| c.published).collect();
-    let reached = published.iter().any(|child| child.is_authoritative());
-    reached
-        && picture.vantages.iter().any(|vantage| {
-            let views: Vec<_> = published
-                .iter()
-                .flat_map(|child| &child.views)
-                .filter(|view| view.vantage == vantage.id)
-                .collect();
-            !views.is_empty() && views.iter().all(|view| view.is_dead())
-        })
+    let any = |wanted| {
+        let mut voters = picture.vantages.iter().filter(|vantage| vantage.votes());
+        voters.any(|vantage| usable::from(picture, vantage) == wanted)
+    };
+    any(Usable::No) && any(Usable::Yes)
+}
+
+/// Returns the vantage points that vote and get in nowhere, neither by themselves nor through a
+/// public resolver.
+pub(crate) fn cut_off<'p, 'e>(picture: &'p Picture<'e>) -> Vec<&'p Vantage<'e>> {
+    let helped: BTreeSet<&VantageId> = caches::usable(picture)
+        .filter(|resolver| caches::fresh(picture, resolver) == Fresh::Resolved)
+        .map(|resolver| resolver.vantage)
+        .collect();
+    picture
+        .vantages
+        .iter()
+        .filter(|vantage| vantage.votes() && !helped.contains(vantage.id))
+        .filter(|vantage| usable::from(picture, vantage) == Usable::No)
+        .collect()
+}
+
+/// Whether a fleet gets in nowhere, but for so few networks as a quorum may miss. A network that
+/// some vantage point reaches the zone from is not cut off.
+fn is_cut_off_everywhere(picture: &Picture) -> bool {
+    let quorum = picture.quorum;
+    if !quorum.is_met() {
+        return false;
+    }
+    let reaching: Vec<&VantageId> = picture
+        .vantages
+        .iter()
+        .filter(|vantage| vantage.testifies() && usable::from(picture, vantage) == Usable::Yes)
+        .map(|vantage| vantage.id)
+        .collect();
+    let cut_off = cut_off(picture);
+    let cut_off = cut_off.iter().map(|vantage| vantage.id);
+    let alone = cut_off.filter(|id| !picture.networks.shares(id, reaching.iter().copied()));
+    let (networks, regions) = picture.networks.count(alone);
+    networks >= quorum.networks - quorum.allowed_silence() && regions >= QuorumCount::REGIONS
 }
 
 /// Returns why there is no way in, if that is settled.
@@ -133,16 +166,17 @@ pub(crate) fn outage(picture: &Picture, sampled: &Sampled) -> Option<Outage> {
         .iter()
         .map(|at| (*at, usable::address(picture, *at, How::Either)));
     let each: Vec<_> = each.collect();
+    if is_cut_off_everywhere(picture) {
+        return Some(if complete && said_so(picture, &addresses) {
+            Outage::Unusable
+        } else {
+            Outage::Nowhere
+        });
+    }
     if each.iter().any(|(_, usable)| *usable == Usable::Yes) {
         return chain_is_broken(picture).then_some(Outage::Chain);
     }
-    let said_so = each.iter().all(|(at, _)| {
-        picture.child(*at).is_some_and(|child| {
-            child.standing().answers()
-                || child.withheld() == Some(bailiwick_core::observation::Withheld::SpecialUse)
-        })
-    });
-    if complete && said_so {
+    if complete && said_so(picture, &addresses) {
         return Some(Outage::Unusable);
     }
     let nothing_heard = each.iter().any(|(at, _)| {
@@ -151,6 +185,15 @@ pub(crate) fn outage(picture: &Picture, sampled: &Sampled) -> Option<Outage> {
             .is_some_and(|c| c.is_dead() || c.standing().answers())
     });
     (nothing_heard && failing).then_some(Outage::Silence)
+}
+
+/// Whether every address gave an answer, if a bad one, or is of a kind that nobody may use.
+fn said_so(picture: &Picture, addresses: &BTreeSet<IpAddr>) -> bool {
+    addresses.iter().all(|at| {
+        picture.child(*at).is_some_and(|child| {
+            child.standing().answers() || child.withheld() == Some(Withheld::SpecialUse)
+        })
+    })
 }
 
 /// What every name server of the delegation has for addresses, by every referral.
@@ -175,9 +218,8 @@ fn hosts_of(picture: &Picture) -> Vec<Addresses> {
 /// Whether the walk to the address of some name server ended where nobody gave a usable answer,
 /// as seen from a place whose silence counts.
 fn is_lost_in_silence(picture: &Picture) -> bool {
-    let healthy = |vantage: &Vantage| vantage.fitness == Fitness::Healthy;
     let silent = |lost: &Lost| matches!(lost, Lost::NoUsableAnswer { .. } | Lost::NoAddress { .. });
-    picture.vantages.iter().any(healthy)
+    picture.vantages.iter().any(Vantage::votes)
         && picture
             .delegated_hosts()
             .any(|host| matches!(host.lookup, Some(Lookup::Lost(lost)) if silent(lost)))
@@ -269,7 +311,7 @@ fn served_keys<'p, 'e>(
 
 #[cfg(test)]
 mod tests {
-    use bailiwick_core::{message::Rcode, observation::Withheld, report::Inside};
+    use bailiwick_core::{message::Rcode, report::Inside};
 
     use super::*;
     use crate::{

@@ -1,6 +1,6 @@
 //! The tables of a verdict: vantage points, parent servers, name servers, resolvers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick_core::{
     delegation::Glue,
@@ -12,13 +12,15 @@ use bailiwick_core::{
 
 use crate::{
     caches::{self, Fresh},
-    picture::{Child, EdnsBehaviour, Host, Instance, Picture, Referral, Resolver, ResolverResult},
+    picture::{
+        Child, EdnsBehaviour, Host, Instance, Picture, Referral, Resolver, ResolverResult, Vantage,
+    },
     publication::Published,
-    wording,
+    usable, wording,
 };
 
 /// The vantage points.
-pub(crate) fn vantages(picture: &Picture) -> Vec<VantageRow> {
+pub(crate) fn vantages(picture: &Picture, published: &Published) -> Vec<VantageRow> {
     picture
         .vantages
         .iter()
@@ -28,8 +30,25 @@ pub(crate) fn vantages(picture: &Picture) -> Vec<VantageRow> {
             families: vantage.families(),
             notes: vantage.notes.clone(),
             packets: vantage.packets,
+            place: vantage.place.cloned(),
+            objections: vantage.objections.clone(),
+            published: instances(picture, published, vantage),
+            reached: {
+                let (reached, closed) = usable::seen_from(picture, vantage);
+                (reached, reached + closed)
+            },
         })
         .collect()
+}
+
+/// Instances that publish all of it, and instances, as a vantage point saw them.
+fn instances(picture: &Picture, published: &Published, vantage: &Vantage) -> (usize, usize) {
+    let own = published
+        .classified(picture)
+        .filter(|(instance, class)| instance.vantage == vantage.id && *class != Class::Silent);
+    own.fold((0, 0), |(new, seen), (_, class)| {
+        (new + usize::from(class == Class::New), seen + 1)
+    })
 }
 
 /// The parent servers.
@@ -202,16 +221,13 @@ fn opinion(picture: &Picture, resolver: &Resolver) -> String {
 
 /// What the verdict does not cover, one line each, in plain words.
 pub(crate) fn not_covered(picture: &Picture, published: &Published) -> Vec<String> {
-    let mut lines = vec![format!(
-        "seen from {}; other networks, other anycast instances and caches are not proved",
-        picture.seen_from()
-    )];
+    let mut lines = vec![wording::proved(picture)];
     for vantage in &picture.vantages {
         for &family in &vantage.tried {
             if vantage.testifies() && !vantage.alive(family) {
                 lines.push(format!(
                     "nothing answers over {family} at {}; nothing is said about {family}",
-                    vantage.place()
+                    vantage.called()
                 ));
             }
         }
@@ -221,11 +237,18 @@ pub(crate) fn not_covered(picture: &Picture, published: &Published) -> Vec<Strin
             lines.push(format!("{family} was not used; nothing is said about it"));
         }
     }
+    let heard_elsewhere = |silent: &Instance| {
+        picture.answering().any(|other| {
+            other.server.address == silent.server.address && other.vantage != silent.vantage
+        })
+    };
     let silent = picture
         .instances
         .iter()
-        .filter(|i| i.referral().is_none() && i.family_alive)
-        .count();
+        .filter(|i| i.referral().is_none() && i.family_alive && !heard_elsewhere(i))
+        .map(|i| (i.server.address, i.nsid, i.tcp.is_some()))
+        .collect::<BTreeSet<_>>()
+        .len();
     if silent > 0 && !matches!(picture.found, Found::Lost(_)) {
         lines.push(match silent {
             1 => "one parent address gave no usable answer".to_owned(),

@@ -14,7 +14,7 @@ use bailiwick_core::{
     server::Family,
 };
 
-use crate::picture::{Answer, Child, Host, Picture, Standing};
+use crate::picture::{Answer, Child, ChildView, Host, Picture, Standing, Vantage};
 
 /// An answer of three values.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -65,6 +65,51 @@ fn over(child: &Child, via: Via) -> Usable {
         Standing::NotAsked(Some(Withheld::SpecialUse)) => Usable::No,
         Standing::Silent(_) | Standing::NotAsked(_) if blocked || child.is_dead() => Usable::No,
         Standing::Silent(_) | Standing::NotAsked(_) => Usable::Unknown,
+    }
+}
+
+/// Returns at how many of the published addresses a resolver beside this vantage point gets the
+/// zone, and at how many it provably does not. Families that it does not have are left out.
+pub(crate) fn seen_from(picture: &Picture, vantage: &Vantage) -> (usize, usize) {
+    let published = picture.children.values().filter(|child| child.published);
+    let views = published
+        .filter(|child| vantage.alive(child.family()))
+        .filter_map(|child| {
+            let mut views = child.views.iter();
+            Some((child, views.find(|view| view.vantage == vantage.id)?))
+        });
+    let (mut reached, mut closed) = (0, 0);
+    for (child, view) in views {
+        match view_usable(child, view) {
+            Usable::Yes => reached += 1,
+            Usable::No => closed += 1,
+            Usable::Unknown => {}
+        }
+    }
+    (reached, closed)
+}
+
+/// Returns whether a resolver beside this vantage point gets in at any published address.
+pub(crate) fn from(picture: &Picture, vantage: &Vantage) -> Usable {
+    let (reached, closed) = seen_from(picture, vantage);
+    let asked = picture
+        .children
+        .values()
+        .filter(|child| child.published && vantage.alive(child.family()))
+        .count();
+    match (reached, closed) {
+        (1.., _) => Usable::Yes,
+        (0, 1..) if closed == asked => Usable::No,
+        _ => Usable::Unknown,
+    }
+}
+
+fn view_usable(child: &Child, view: &ChildView) -> Usable {
+    match view.standing() {
+        Standing::Authoritative if !child.foreign => Usable::Yes,
+        Standing::NotAsked(Some(Withheld::SpecialUse)) => Usable::No,
+        standing if standing.answers() || view.is_dead() => Usable::No,
+        _ => Usable::Unknown,
     }
 }
 

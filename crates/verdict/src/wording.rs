@@ -124,6 +124,30 @@ pub(crate) fn both_sides(fact: &GlueFact) -> String {
     )
 }
 
+/// Says how far what was seen reaches.
+pub(crate) fn proved(picture: &Picture) -> String {
+    let quorum = picture.quorum;
+    let seen = format!("seen from {}", picture.seen_from());
+    if !picture.is_fleet() {
+        return format!(
+            "{seen}; other networks, other anycast instances and caches are not proved"
+        );
+    }
+    let regions = count(quorum.regions, "region");
+    if quorum.is_met() {
+        return format!("{seen} in {regions}; other anycast instances and caches are not proved");
+    }
+    let silence = if quorum.networks * 2 > quorum.fleet {
+        String::new()
+    } else {
+        format!(", while {} of {} vote", quorum.networks, quorum.fleet)
+    };
+    format!(
+        "{seen} in {regions}{silence}; other networks, other anycast instances and caches are \
+             not proved"
+    )
+}
+
 /// Tells to wait for instances that are behind, because others `do` it already.
 pub(crate) fn wait(picture: &Picture, others_do: &str) -> String {
     let parent = picture.parent.map(ToString::to_string).unwrap_or_default();

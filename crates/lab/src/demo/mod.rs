@@ -148,7 +148,7 @@ pub async fn demo(settings: &Settings, out: &mut (dyn Write + Send)) -> Result<(
             let next = Instant::now() + settings.interval;
             number += 1;
             let reports = look(&scene, servers.port(), number).await?;
-            if let Some(verdict) = verdict(reports) {
+            if let Some(verdict) = verdict(&scene, reports) {
                 screen.show(start.elapsed(), &verdict)?;
             }
             if next >= end {
@@ -234,12 +234,15 @@ async fn check_from(
     }))
 }
 
-/// Judges what the vantage points saw together; `None` if nobody looked.
-fn verdict(reports: Vec<Report>) -> Option<Verdict> {
+/// Judges what the vantage points of a scene saw together; `None` if nobody looked.
+fn verdict(scene: &Scenario, reports: Vec<Report>) -> Option<Verdict> {
     let evidence = reports
         .into_iter()
         .map(Evidence::of)
         .reduce(Evidence::join)?;
+    let evidence = scene.places().fold(evidence, |evidence, (who, place)| {
+        evidence.place(who, place)
+    });
     Some(judge(&evidence, &Policy::default()))
 }
 

@@ -40,7 +40,7 @@ fn find(picture: &Picture) -> Vec<Finding> {
                 .about(picture.zone)
                 .detail(format!(
                     "nothing answers {} over {}, so nothing is said about that",
-                    vantage.place(),
+                    vantage.called(),
                     wording::list(&missing)
                 ))
                 .remedy(format!(

@@ -36,12 +36,12 @@ fn find(picture: &Picture) -> Vec<Finding> {
                 .about(picture.zone)
                 .detail(format!(
                     "DNS questions of {} are answered by somebody else: {}",
-                    vantage.place(),
+                    vantage.called(),
                     vantage.notes.join("; ")
                 ))
                 .remedy(format!(
                     "Check from another network than that of {}, or turn off the redirection",
-                    vantage.place()
+                    vantage.called()
                 ))
                 .evidence(vantage.suspicious.clone());
             finding.done()

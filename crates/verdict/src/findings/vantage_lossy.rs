@@ -36,7 +36,7 @@ fn find(picture: &Picture) -> Vec<Finding> {
                 .detail(format!(
                     "{} lost {} of {} questions to servers that are alive, so silence is not \
                      counted",
-                    vantage.place(),
+                    vantage.called(),
                     vantage.loss.lost,
                     vantage.loss.asked
                 ))

@@ -35,7 +35,7 @@ fn find(picture: &Picture) -> Vec<Finding> {
                     "{} {} addresses for names that do not exist, when asked from {}",
                     wording::list(&vantage.hijacked),
                     wording::verb(vantage.hijacked.len(), "invents", "invent"),
-                    vantage.place()
+                    vantage.called()
                 ))
                 .remedy("Check from another network, or ask resolvers over TLS or HTTPS")
                 .evidence(vantage.suspicious.clone());

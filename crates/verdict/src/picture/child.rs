@@ -7,6 +7,7 @@
 //! vantage points that are healthy and that others answer in the same family and transport.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     time::Duration,
@@ -24,7 +25,7 @@ use bailiwick_core::{
     vantage::VantageId,
 };
 
-use super::{Host, Lame, Seen, Silent, Standing, Vantage, serving, standing::standing};
+use super::{Host, Lame, Networks, Seen, Silent, Standing, Vantage, serving, standing::standing};
 
 /// How an address takes EDNS (RFC 6891) over UDP.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -111,6 +112,21 @@ impl<'e> ChildView<'e> {
             .filter_map(|seen| Some((*seen, seen.observation.reply()?)))
     }
 
+    /// What was heard here with authority; nothing where there was no such answer.
+    fn statement(&self) -> Statement<'e> {
+        let told = self.authoritative().map(|(seen, message)| {
+            let question = &seen.observation.question;
+            let mut data: Vec<&RecordData> = message
+                .answers(&question.name, question.record_type)
+                .map(|record| &record.data)
+                .collect();
+            data.sort();
+            (&question.name, question.record_type, data)
+        });
+        // Versions differ from moment to moment.
+        told.filter(|(_, of, _)| *of != RecordType::SOA).collect()
+    }
+
     /// Replies with authority.
     pub(super) fn authoritative(&self) -> impl Iterator<Item = (Seen<'e>, &'e Message)> {
         self.replies().filter(|(_, m)| m.flags.authoritative)
@@ -130,7 +146,7 @@ pub struct Child<'e> {
     pub authoritative: bool,
     /// Whether the expectation names it.
     pub expected: bool,
-    /// One entry per vantage point that asked.
+    /// One entry per vantage point that asked; those first that heard what most networks heard.
     pub views: Vec<ChildView<'e>>,
     /// Whether it answers with somebody else's zone content.
     pub foreign: bool,
@@ -283,7 +299,10 @@ impl<'e> Child<'e> {
 }
 
 /// Returns every address that was asked as a server of the zone.
-pub(super) fn children<'e>(fit: &[(&'e Report, &Vantage<'e>)]) -> BTreeMap<IpAddr, Child<'e>> {
+pub(super) fn children<'e>(
+    fit: &[(&'e Report, &Vantage<'e>)],
+    networks: &Networks,
+) -> BTreeMap<IpAddr, Child<'e>> {
     let mut children: BTreeMap<IpAddr, Child<'e>> = BTreeMap::new();
     for (report, vantage) in fit {
         let mut by_address: BTreeMap<IpAddr, Vec<Seen<'e>>> = BTreeMap::new();
@@ -301,8 +320,14 @@ pub(super) fn children<'e>(fit: &[(&'e Report, &Vantage<'e>)]) -> BTreeMap<IpAdd
                 .push(ChildView::of(vantage, &report.check.zone, address, seen));
         }
     }
+    for child in children.values_mut() {
+        child.sort_views(networks);
+    }
     children
 }
+
+/// What a server says of the zone, with authority: names, addresses and keys.
+type Statement<'e> = BTreeSet<(&'e Name, RecordType, Vec<&'e RecordData>)>;
 
 impl<'e> Child<'e> {
     fn empty(address: IpAddr, zone: &'e Name) -> Self {
@@ -316,6 +341,29 @@ impl<'e> Child<'e> {
             foreign: false,
             zone,
         }
+    }
+
+    /// Puts first what most networks heard, so that one that is lied to, or lies, does not
+    /// decide for all.
+    fn sort_views(&mut self, networks: &Networks) {
+        if self.views.len() < 2 {
+            return;
+        }
+        let mut heard: BTreeMap<Statement, Vec<&VantageId>> = BTreeMap::new();
+        for view in &self.views {
+            let by = heard.entry(view.statement()).or_default();
+            by.push(view.vantage);
+        }
+        if heard.len() < 2 {
+            return;
+        }
+        let weight: BTreeMap<Statement, usize> = heard
+            .into_iter()
+            .map(|(statement, by)| (statement, networks.count(by).0))
+            .collect();
+        // Stable: of equals the first by name.
+        self.views
+            .sort_by_cached_key(|view| Reverse(weight.get(&view.statement()).copied()));
     }
 }
 

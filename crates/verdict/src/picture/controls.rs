@@ -20,12 +20,13 @@ use bailiwick_core::{
     message::Rcode,
     name::Name,
     observation::Outcome,
+    place::Place,
     query::{Control, Purpose, Via},
     record::{RecordType, Ttl},
     report::Report,
     server::{Family, Role},
     time::Timestamp,
-    vantage::{Fitness, VantageId},
+    vantage::{Fitness, Objection, VantageId},
 };
 
 use super::{Seen, all, serving};
@@ -79,6 +80,10 @@ pub struct Vantage<'e> {
     pub started: Timestamp,
     /// How long it took.
     pub elapsed: Duration,
+    /// Where it stands, if its coordinator said so.
+    pub place: Option<&'e Place>,
+    /// What is held against it, whatever its controls say.
+    pub objections: BTreeSet<Objection>,
 }
 
 impl<'e> Vantage<'e> {
@@ -106,15 +111,35 @@ impl<'e> Vantage<'e> {
             packets: report.packets,
             started: report.started,
             elapsed: report.elapsed,
+            place: None,
+            objections: BTreeSet::new(),
         };
         vantage.judge(report);
         vantage
+    }
+
+    /// Adds what its coordinator knows.
+    #[must_use]
+    pub fn at(self, place: Option<&'e Place>) -> Self {
+        let objections = place.map(|place| place.objections.clone());
+        Self {
+            place,
+            objections: objections.unwrap_or_default(),
+            ..self
+        }
     }
 
     /// Returns whether what it heard from authoritative servers counts.
     #[must_use]
     pub fn testifies(&self) -> bool {
         matches!(self.fitness, Fitness::Healthy | Fitness::Lossy)
+            && !self.objections.iter().any(|o| o.forbids_testimony())
+    }
+
+    /// Returns whether its silence counts: it is healthy, and nothing is held against it.
+    #[must_use]
+    pub fn votes(&self) -> bool {
+        self.fitness == Fitness::Healthy && self.objections.is_empty()
     }
 
     /// Returns whether some authoritative server answered in this family.
@@ -137,7 +162,7 @@ impl<'e> Vantage<'e> {
 
     /// Returns what to call it in a sentence.
     #[must_use]
-    pub fn place(&self) -> &'e str {
+    pub fn called(&self) -> &'e str {
         match self.id.0.as_str() {
             "local" => "this machine",
             other => other,
@@ -145,10 +170,10 @@ impl<'e> Vantage<'e> {
     }
 
     /// Returns whether silence in this family over this transport says something about the
-    /// server: the vantage point is healthy and others answer it that way.
+    /// server: the vantage point votes and others answer it that way.
     #[must_use]
     pub fn silence_counts(&self, family: Family, via: Via) -> bool {
-        self.fitness == Fitness::Healthy && self.heard.contains(&(family, via))
+        self.votes() && self.heard.contains(&(family, via))
     }
 
     fn judge(&mut self, report: &Report) {

@@ -16,7 +16,9 @@
 //!
 //! Who may testify is settled here, too. A vantage point that is sick, intercepted or
 //! offline adds nothing to `instances`, `hosts` and `children`; one that loses packets adds
-//! what it heard, but its silence does not count ([`Child::is_dead`]).
+//! what it heard, but its silence does not count ([`Child::is_dead`]). The same holds for what a
+//! coordinator holds against one. Where vantage points heard different things of one server, what
+//! most *networks* heard goes first, and nothing is left out: [`Networks`] counts them.
 //!
 //! Every piece of evidence is a [`Seen`]; [`Seen::source`] is what a finding cites.
 
@@ -36,10 +38,17 @@ use bailiwick_core::{
     query::Purpose,
     report::{Cut, Found, LeftOut, Lookup, Report},
     server::{Family, Server},
-    vantage::VantageId,
+    time::Timestamp,
+    vantage::{Objection, VantageId},
+    verdict::QuorumCount,
 };
 
-use crate::{evidence::Evidence, state::Axes};
+use crate::{
+    evidence::Evidence,
+    quorum::{self, Networks},
+    state::Axes,
+    wording,
+};
 
 mod addresses;
 mod child;
@@ -108,6 +117,10 @@ pub struct Picture<'e> {
     pub path: &'e [Cut],
     /// Every vantage point with its controls, also those that may not testify.
     pub vantages: Vec<Vantage<'e>>,
+    /// Which of them stand in different networks.
+    pub networks: Networks<'e>,
+    /// In how many networks those stand that vote.
+    pub quorum: QuorumCount,
     /// The parent zone's servers: one entry per vantage point, address and instance. An
     /// address without any answer has one entry, too.
     pub instances: Vec<Instance<'e>>,
@@ -140,7 +153,8 @@ impl<'e> Picture<'e> {
     #[must_use]
     pub fn of(evidence: &'e Evidence) -> Self {
         let reports = evidence.latest();
-        let vantages: Vec<Vantage> = reports.iter().map(|r| Vantage::of(r)).collect();
+        let vantages = vantages(evidence, &reports);
+        let networks = Networks::of(&vantages);
         let mut fit: Vec<(&'e Report, &Vantage)> = reports
             .iter()
             .zip(&vantages)
@@ -160,7 +174,7 @@ impl<'e> Picture<'e> {
             Found::Lost(_) => None,
             _ => leader.path.last().map(|cut| &cut.zone),
         };
-        let lookups = lookups(&fit);
+        let lookups = lookups(&fit, &networks);
         let observations = fit
             .iter()
             .flat_map(|(report, _)| all(report))
@@ -169,7 +183,7 @@ impl<'e> Picture<'e> {
             .iter()
             .flat_map(|(report, vantage)| parent::instances(report, vantage, parent))
             .collect::<Vec<_>>();
-        let mut children = child::children(&fit);
+        let mut children = child::children(&fit, &networks);
         let mut hosts = host::hosts(&leader.check, parent, &instances, &children, &lookups);
         child::mark_foreign(&mut children, &mut hosts);
         host::settle(&mut hosts, &children, &lookups);
@@ -193,6 +207,8 @@ impl<'e> Picture<'e> {
             wanted,
             left_out: left_out(&fit),
             observations,
+            quorum: quorum::count(&networks, &vantages),
+            networks,
             vantages,
             faults: OnceCell::new(),
             axes: OnceCell::new(),
@@ -277,11 +293,48 @@ impl<'e> Picture<'e> {
     /// Says in a few words from how many networks this was seen: `1 network`, `3 networks`.
     #[must_use]
     pub fn seen_from(&self) -> String {
-        match self.vantages.iter().filter(|v| v.testifies()).count() {
-            1 => "1 network".to_owned(),
-            count => format!("{count} networks"),
-        }
+        let witnesses = self.vantages.iter().filter(|v| v.testifies());
+        self.networks_of(witnesses.map(|v| v.id))
     }
+
+    /// Says in how many networks these vantage points stand.
+    #[must_use]
+    pub fn networks_of<'v>(&self, vantages: impl IntoIterator<Item = &'v VantageId>) -> String {
+        wording::count(self.networks.count(vantages).0, "network")
+    }
+
+    /// Returns whether more than one vantage point looked.
+    #[must_use]
+    pub fn is_fleet(&self) -> bool {
+        self.vantages.len() > 1
+    }
+
+    /// Returns when the check was begun, by the latest of the clocks that are right.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        let right = |v: &&Vantage| !v.objections.contains(&Objection::Skewed);
+        let clocks = |right: &dyn Fn(&&Vantage) -> bool| {
+            self.vantages.iter().filter(right).map(|v| v.started).max()
+        };
+        clocks(&right).or(clocks(&|_| true)).unwrap_or_default()
+    }
+}
+
+/// The vantage points with what their coordinator knows. Who looks at a laboratory has no say
+/// beside those that look at the Internet.
+fn vantages<'e>(evidence: &'e Evidence, reports: &[&'e Report]) -> Vec<Vantage<'e>> {
+    let place = |report: &Report| evidence.place_of(&report.vantage.id);
+    let real = reports.iter().any(|r| place(r).is_some_and(|p| !p.lab));
+    reports
+        .iter()
+        .map(|report| {
+            let mut vantage = Vantage::of(report).at(place(report));
+            if real && vantage.place.is_some_and(|place| place.lab) {
+                vantage.objections.insert(Objection::Laboratory);
+            }
+            vantage
+        })
+        .collect()
 }
 
 /// How far a walk got, best first.
@@ -314,16 +367,41 @@ fn serving(report: &Report, wanted: Purpose) -> impl Iterator<Item = Seen<'_>> {
     all(report).filter(move |seen| seen.purpose == wanted)
 }
 
-/// Of several look-ups of one name, the one that found more addresses.
-fn lookups<'e>(fit: &[(&'e Report, &Vantage)]) -> BTreeMap<&'e Name, &'e Lookup> {
-    let mut found: BTreeMap<&Name, &Lookup> = BTreeMap::new();
-    for (name, lookup) in fit.iter().flat_map(|(report, _)| &report.lookups) {
-        let known = found.entry(name).or_insert(lookup);
-        if lookup.addresses().len() > known.addresses().len() {
-            *known = lookup;
+/// Of several look-ups of one name, the one that most networks made, and of those the one that
+/// found more addresses. One that ended without a result counts only where there is no other.
+fn lookups<'e>(
+    fit: &[(&'e Report, &Vantage)],
+    networks: &Networks,
+) -> BTreeMap<&'e Name, &'e Lookup> {
+    let mut found: BTreeMap<&Name, BTreeMap<&Lookup, Vec<&VantageId>>> = BTreeMap::new();
+    for (report, vantage) in fit {
+        for (name, lookup) in &report.lookups {
+            let results = found.entry(name).or_default();
+            results.entry(lookup).or_default().push(vantage.id);
         }
     }
+    let told = |lookup: &Lookup| !matches!(lookup, Lookup::Lost(_) | Lookup::NotTried);
+    let best = |results: BTreeMap<&'e Lookup, Vec<&VantageId>>| {
+        let strength = |(lookup, by): &(&Lookup, Vec<&VantageId>)| {
+            let found = lookup.addresses().len();
+            (told(lookup), networks.count(by.iter().copied()).0, found)
+        };
+        // Of equals the first, whatever the order of arrival was.
+        let mut results = results.into_iter();
+        let first = results.next()?;
+        let keep = |best, next| {
+            if strength(&next) > strength(&best) {
+                next
+            } else {
+                best
+            }
+        };
+        Some(results.fold(first, keep).0)
+    };
     found
+        .into_iter()
+        .filter_map(|(name, results)| Some((name, best(results)?)))
+        .collect()
 }
 
 /// The most that any vantage point left out.

@@ -7,8 +7,13 @@
 
 use std::{collections::BTreeSet, fmt::Write as _, fs, path::PathBuf};
 
-use bailiwick_core::{finding::Finding, report::Report, verdict::Verdict};
-use bailiwick_lab::scenario::Scenario;
+use bailiwick_core::{
+    finding::{Actor, Finding},
+    place::Place,
+    report::Report,
+    verdict::Verdict,
+};
+use bailiwick_lab::{scenario::Scenario, world::Vantage};
 use bailiwick_verdict::{Evidence, Policy, judge, rule::CATALOGUE};
 
 /// Decides which datagrams a lossy world loses.
@@ -200,4 +205,59 @@ fn a_check_costs_no_more_than_its_limits() {
             );
         }
     }
+}
+
+/// Where the vantage points of a fleet stand that looks at worlds made for one.
+const FLEET: [(&str, &str); 3] = [
+    ("fra", "asn=64500 rir=ripe"),
+    ("nyc", "asn=64501 rir=arin"),
+    ("nrt", "asn=64502 rir=apnic"),
+];
+
+/// Silence that one place cannot settle is settled by three.
+const SETTLED_BY_A_FLEET: &str = "silence-not-settled.txt";
+
+#[test]
+fn a_fleet_says_once_what_each_of_its_places_sees() {
+    let mut wrong = String::new();
+    for (file, mut scenario) in scenarios() {
+        let [only] = scenario.world.vantages.as_slice() else {
+            continue;
+        };
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let local = scenario.with_verdict(&[]).contains("from local");
+        if local || name == SETTLED_BY_A_FLEET {
+            continue;
+        }
+        let rules = only.rules.clone();
+        let alone = verdict(&scenario, scenario.run(SEED));
+        scenario.world.vantages = FLEET
+            .map(|(name, labels)| Vantage {
+                name: name.to_owned(),
+                addresses: Vec::new(),
+                place: Place::of_labels(labels.split(' ')).unwrap(),
+                rules: rules.clone(),
+            })
+            .into();
+        let fleet = verdict(&scenario, scenario.run(SEED));
+        let said = |verdict: &Verdict| {
+            let said = verdict
+                .findings
+                .iter()
+                .filter(|f| f.actor != Actor::Vantage);
+            let said = said.map(|f| (f.code, f.severity, f.subject.clone(), f.address));
+            (verdict.state, verdict.published, said.collect::<Vec<_>>())
+        };
+        if said(&alone) != said(&fleet) {
+            let _ = writeln!(wrong, "\n{name}: {}", scenario.about());
+            let (alone, fleet) = (golden(&alone), golden(&fleet));
+            for line in alone.iter().filter(|l| !fleet.contains(l)) {
+                let _ = writeln!(wrong, "  - {line}");
+            }
+            for line in fleet.iter().filter(|l| !alone.contains(l)) {
+                let _ = writeln!(wrong, "  + {line}");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
 }

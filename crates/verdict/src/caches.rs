@@ -3,13 +3,15 @@
 //! Without a declared change there is no old data to look for, so the axis says whether the
 //! resolvers that are well can resolve a name that no cache knows, and how long caches may keep
 //! what is published now. A service fails if none of its addresses resolves; silence of a
-//! resolver counts only where nothing else was lost.
+//! resolver counts only where nothing else was lost. Asked from several networks, a service stands
+//! in as many places, and fails also if it does so in two of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick_core::{
     message::Rcode,
     query::Survey,
+    vantage::VantageId,
     verdict::{Bounds, Caches},
 };
 
@@ -29,22 +31,24 @@ pub(crate) struct Sampled {
 impl Sampled {
     /// Sums up the resolvers, service by service.
     pub(crate) fn of(picture: &Picture) -> Self {
-        let mut results: BTreeMap<&str, Vec<Fresh>> = BTreeMap::new();
-        for resolver in usable(picture) {
-            results
-                .entry(resolver.service)
-                .or_default()
-                .push(fresh(picture, resolver));
-        }
+        let places = places(picture);
         let mut sampled = Self {
             caches: Caches::Unknown,
             resolving: BTreeSet::new(),
             failing: BTreeSet::new(),
         };
-        for (service, results) in results {
-            if results.contains(&Fresh::Resolved) {
+        for (service, places) in places {
+            let that = |wanted| {
+                let places = places.iter().filter(move |(_, made)| **made == wanted);
+                places.map(|(vantage, _)| *vantage)
+            };
+            let resolves = that(Fresh::Resolved).next().is_some();
+            let fails = that(Fresh::Failed).next().is_some();
+            if resolves {
                 sampled.resolving.insert(service.to_owned());
-            } else if results.contains(&Fresh::Failed) && !results.contains(&Fresh::Unclear) {
+            }
+            let alone = !resolves && that(Fresh::Unclear).next().is_none();
+            if fails && (alone || picture.networks.count(that(Fresh::Failed)).0 >= PLACES) {
                 sampled.failing.insert(service.to_owned());
             }
         }
@@ -59,6 +63,23 @@ impl Sampled {
     }
 }
 
+/// In so many networks a service fails before it is not their own doing.
+const PLACES: usize = 2;
+
+/// What each service made of a fresh name, by who asked: the best of its addresses there.
+pub(crate) fn places<'e>(
+    picture: &Picture<'e>,
+) -> BTreeMap<&'e str, BTreeMap<&'e VantageId, Fresh>> {
+    let mut places: BTreeMap<_, BTreeMap<_, Fresh>> = BTreeMap::new();
+    for resolver in usable(picture) {
+        let made = fresh(picture, resolver);
+        let of_service = places.entry(resolver.service).or_default();
+        let known = of_service.entry(resolver.vantage).or_insert(made);
+        *known = made.min(*known);
+    }
+    places
+}
+
 /// Returns the resolvers that are well, asked from a place that is fit. Where one of them invents
 /// answers (control C5, asked of one for all), what stands there is not the service that it seems,
 /// so none of that place is believed.
@@ -71,15 +92,15 @@ pub(crate) fn usable<'p, 'e>(picture: &'p Picture<'e>) -> impl Iterator<Item = &
     })
 }
 
-/// What a resolver made of a fresh name.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// What a resolver made of a fresh name. Of several addresses the first of these holds.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Fresh {
     /// It resolved.
     Resolved,
-    /// It did not, for certain.
-    Failed,
     /// Not asked, or silence that may be loss.
     Unclear,
+    /// It did not, for certain.
+    Failed,
 }
 
 /// Returns what a resolver that is well made of a fresh name.

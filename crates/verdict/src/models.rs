@@ -248,37 +248,34 @@ fn child_centric(picture: &Picture) -> Outcome {
 /// The share of published addresses that answer the first question over UDP, over all vantage
 /// points that can tell.
 fn single_try(picture: &Picture) -> Option<ModelResult> {
-    let mut good = 0_u32;
+    let (mut good, mut all) = (0_usize, 0_usize);
     let mut bad = Vec::new();
     for (address, host) in picture.published_servers() {
         let Some(child) = picture.child(address) else {
             continue;
         };
-        let before = bad.len();
-        for view in &child.views {
-            match first_try(view, child.foreign) {
-                Usable::Yes => good += 1,
-                Usable::No => bad.push(format!("{host} {address}")),
-                Usable::Unknown => {}
-            }
-        }
+        let that = |wanted| {
+            let of = |view: &&ChildView| first_try(view, child.foreign) == wanted;
+            let views = child.views.iter().filter(of).map(|view| view.vantage);
+            views.collect::<Vec<_>>()
+        };
+        let failing = that(Usable::No);
+        good += that(Usable::Yes).len();
+        all += that(Usable::Yes).len() + failing.len();
         // A vantage point that reaches it does not make up for one that does not.
-        let failing = |view: &&ChildView| first_try(view, child.foreign) == Usable::No;
-        let silent = child.views.iter().filter(failing).map(|view| view.vantage);
-        if (1..child.views.len()).contains(&(bad.len() - before)) {
-            let all = child.views.iter().map(|view| view.vantage);
-            bad[before] = format!(
+        if (1..child.views.len()).contains(&failing.len()) {
+            bad.push(format!(
                 "{host} {address} from {} of {}",
-                picture.networks.count(silent).0,
-                picture.networks_of(all)
-            );
+                picture.networks.count(failing).0,
+                picture.networks_of(child.views.iter().map(|view| view.vantage))
+            ));
+        } else if !failing.is_empty() {
+            bad.push(format!("{host} {address}"));
         }
     }
-    let all = good + u32::try_from(bad.len()).unwrap_or(u32::MAX);
     let share = (good * 100 + all / 2).checked_div(all)?;
     // Not quite all is not all.
     let percent = if bad.is_empty() { 100 } else { share.min(99) };
-    bad.dedup();
     Some(ModelResult {
         model: Model::SingleTry,
         success_percent: u8::try_from(percent).unwrap_or(100),

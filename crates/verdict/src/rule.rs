@@ -183,6 +183,7 @@ pub const CATALOGUE: &[&Rule] = &[
     &glue_partially_updated::RULE,
     // The zone's servers.
     &child_unreachable_from_vantage::RULE,
+    &child_acl_split::RULE,
     &child_tcp_blocked::RULE,
     &child_udp_blocked::RULE,
     &child_edns_broken::RULE,
@@ -199,11 +200,15 @@ pub const CATALOGUE: &[&Rule] = &[
     &resolver_servfail_dnssec::RULE,
     &resolver_stale_answer::RULE,
     &resolver_negative_cached::RULE,
+    &resolver_pop_outlier::RULE,
     // The vantage point and the run: never about the domain.
     &vantage_intercepted::RULE,
     &vantage_lossy::RULE,
     &vantage_family_missing::RULE,
     &vantage_resolver_hijacked::RULE,
+    &vantage_clock_skew::RULE,
+    &vantage_mislabelled::RULE,
+    &vantage_without_vote::RULE,
     &parent_coverage_incomplete::RULE,
     &quorum_not_met::RULE,
 ];
@@ -226,10 +231,6 @@ pub const WAITING: &[(&str, &str)] = &[
     ("delegation-on-hold", "the registry's data (RDAP)"),
     ("csync-disagrees", "a question for CSYNC"),
     (
-        "child-acl-split",
-        "a view from the name server's own network",
-    ),
-    (
         "old-address-decommissioned-early",
         "a declared change with the addresses before it",
     ),
@@ -243,10 +244,6 @@ pub const WAITING: &[(&str, &str)] = &[
     ),
     ("resolver-mixed-cache-lines", "many samples of one resolver"),
     ("resolver-failure-cached", "an earlier round that failed"),
-    (
-        "resolver-pop-outlier",
-        "samples of several places of one resolver",
-    ),
     ("resolver-beyond-bound", "a declared change with its time"),
     (
         "resolver-path-hijacked",
@@ -271,8 +268,6 @@ pub const WAITING: &[(&str, &str)] = &[
     ("drift-from-inventory", "an inventory of the wanted glue"),
     ("unexpected-glue-change", "an earlier round"),
     ("baseline-missing", "a declared change"),
-    ("vantage-clock-skew", "a coordinator's clock"),
-    ("vantage-mislabelled", "enrolled vantage points"),
     ("evidence-stale", "standing plans with several rounds"),
 ];
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Display, net::IpAddr};
 
-use bailiwick_core::{name::Name, record::Ttl};
+use bailiwick_core::{name::Name, record::Ttl, vantage::VantageId};
 
 use crate::picture::{GlueFact, Picture};
 
@@ -122,6 +122,31 @@ pub(crate) fn both_sides(fact: &GlueFact) -> String {
         list(fact.wanted()),
         fact.seen_at()
     )
+}
+
+/// Lists vantage points for a sentence, each with its network where that is known.
+pub(crate) fn witnesses<'v>(
+    picture: &Picture,
+    vantages: impl IntoIterator<Item = &'v VantageId>,
+) -> String {
+    const MOST: usize = 4;
+    let wanted: BTreeSet<&VantageId> = vantages.into_iter().collect();
+    let known = picture.vantages.iter().filter(|v| wanted.contains(v.id));
+    let mut named: Vec<String> = known
+        .take(if wanted.len() > MOST + 1 {
+            MOST
+        } else {
+            MOST + 1
+        })
+        .map(|vantage| match vantage.place.and_then(|place| place.asn) {
+            Some(asn) => format!("{} ({asn})", vantage.id.0),
+            None => vantage.id.0.clone(),
+        })
+        .collect();
+    if wanted.len() > named.len() {
+        named.push(format!("{} more", wanted.len() - named.len()));
+    }
+    list(named)
 }
 
 /// Says how far what was seen reaches.

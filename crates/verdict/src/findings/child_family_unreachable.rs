@@ -18,7 +18,7 @@ use bailiwick_core::{
 };
 
 use crate::{
-    picture::{Child, Picture},
+    picture::{Child, ChildView, Picture},
     rule::Rule,
     wording,
 };
@@ -59,7 +59,7 @@ fn finding(picture: &Picture, family: Family, dead: &[&Child]) -> Finding {
             picture.zone,
             wording::list(&addresses),
             wording::verb(addresses.len(), "is", "are"),
-            picture.seen_from()
+            picture.networks_that(dead, ChildView::is_dead)
         ))
         .remedy(format!(
             "Make {} answer over {family}; if that is not meant to be, remove {} from the host \

@@ -11,7 +11,7 @@
 use bailiwick_core::finding::{Actor, Finding, Severity};
 
 use crate::{
-    picture::{Child, Picture},
+    picture::{Child, ChildView, Picture},
     rule::Rule,
     wording,
 };
@@ -42,7 +42,7 @@ fn find(picture: &Picture) -> Vec<Finding> {
                     "{} answers over UDP and not over TCP ({}), seen from {}",
                     who(child),
                     child.tcp(),
-                    picture.seen_from()
+                    picture.networks_that(&[child], ChildView::is_tcp_blocked)
                 ))
                 .remedy(format!(
                     "Let TCP port 53 through to {}, and have the server listen on it",

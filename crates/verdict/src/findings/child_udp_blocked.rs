@@ -12,7 +12,10 @@
 use bailiwick_core::finding::{Actor, Finding, Severity};
 
 use super::child_tcp_blocked::{server, who};
-use crate::{picture::Picture, rule::Rule};
+use crate::{
+    picture::{ChildView, Picture},
+    rule::Rule,
+};
 
 /// The rule.
 pub(crate) const RULE: Rule = Rule {
@@ -40,7 +43,7 @@ fn find(picture: &Picture) -> Vec<Finding> {
                     "{} answers over TCP and not over UDP ({}), seen from {}",
                     who(child),
                     child.udp(),
-                    picture.seen_from()
+                    picture.networks_that(&[child], ChildView::is_udp_blocked)
                 ))
                 .remedy(format!(
                     "Let UDP port 53 through to {}, and have the server listen on it",

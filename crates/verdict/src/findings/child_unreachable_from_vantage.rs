@@ -15,7 +15,7 @@ use bailiwick_core::finding::{Actor, Finding, Severity};
 use super::child_tcp_blocked::{server, who};
 use crate::{
     caches::Sampled,
-    picture::{Child, Picture},
+    picture::{Child, ChildView, Picture},
     reachability,
     rule::Rule,
     wording,
@@ -50,9 +50,16 @@ fn find(picture: &Picture) -> Vec<Finding> {
 fn cut_off(picture: &Picture, sampled: &Sampled) -> Finding {
     let dead: Vec<&Child> = picture.children.values().filter(|c| c.published).collect();
     let addresses: BTreeSet<_> = dead.iter().map(|child| child.address).collect();
+    let here = if picture.is_fleet() {
+        let views = dead.iter().flat_map(|child| &child.views);
+        let silent = views.filter(|view| view.is_dead()).map(|view| view.vantage);
+        wording::witnesses(picture, silent)
+    } else {
+        "this network".to_owned()
+    };
     RULE.about(picture.zone)
         .detail(format!(
-            "no server of {} answers this network ({}), while {} {} it",
+            "no server of {} answers {here} ({}), while {} {} it",
             picture.zone,
             wording::list(&addresses),
             wording::list(&sampled.resolving),
@@ -75,9 +82,8 @@ fn not_from_everywhere(picture: &Picture, child: &Child) -> Option<Finding> {
     if dead.is_empty() {
         return None;
     }
-    let names = |views: &[&crate::picture::ChildView]| {
-        wording::list(views.iter().map(|view| &view.vantage.0))
-    };
+    let names =
+        |views: &[&ChildView]| wording::witnesses(picture, views.iter().map(|view| view.vantage));
     let finding = RULE
         .about(picture.zone)
         .server(&server(child))

@@ -23,7 +23,7 @@ use bailiwick_core::{
 };
 
 use crate::{
-    picture::{Child, Given, HostAddresses, Picture},
+    picture::{Child, ChildView, Given, HostAddresses, Picture},
     rule::Rule,
     wording,
 };
@@ -80,7 +80,7 @@ fn finding(picture: &Picture, group: &HostAddresses) -> Finding {
             group.host,
             wording::list(&addresses),
             group.whence(),
-            picture.seen_from()
+            picture.networks_that(&group.children, ChildView::is_dead)
         ))
         .remedy(remedy(picture, group))
         .evidence(group.sources());

@@ -3,6 +3,7 @@
 //! [`CATALOGUE`](crate::rule::CATALOGUE).
 
 pub(crate) mod bad_referral;
+pub(crate) mod child_acl_split;
 pub(crate) mod child_edns_broken;
 pub(crate) mod child_family_unreachable;
 pub(crate) mod child_ns_host_inconsistent;
@@ -52,6 +53,7 @@ pub(crate) mod parent_transport_divergent;
 pub(crate) mod quorum_not_met;
 pub(crate) mod referral_oversize;
 pub(crate) mod resolver_negative_cached;
+pub(crate) mod resolver_pop_outlier;
 pub(crate) mod resolver_servfail_dnssec;
 pub(crate) mod resolver_servfail_glue;
 pub(crate) mod resolver_stale_answer;
@@ -59,7 +61,10 @@ pub(crate) mod sibling_cycle_unbroken;
 pub(crate) mod sibling_glue_mismatch;
 pub(crate) mod sibling_glue_missing;
 pub(crate) mod soa_serial_divergent_children;
+pub(crate) mod vantage_clock_skew;
 pub(crate) mod vantage_family_missing;
 pub(crate) mod vantage_intercepted;
 pub(crate) mod vantage_lossy;
+pub(crate) mod vantage_mislabelled;
 pub(crate) mod vantage_resolver_hijacked;
+pub(crate) mod vantage_without_vote;

@@ -8,6 +8,8 @@
 //! It is said only for parent zones whose serials read as the time of their making, as those of
 //! .com and .net do. It needs no second witness, but get one: ask the same address over TCP from
 //! another network, and give the registry both answers with the identifiers of the instances.
+//! Where a fleet looks and only one of its networks saw this, and not over TCP with an identifier
+//! (NSID), the finding says that it has a single source: look at that vantage point, too.
 
 use bailiwick_core::finding::{Actor, Finding, Severity};
 
@@ -35,23 +37,26 @@ fn find(picture: &Picture) -> Vec<Finding> {
     let Some(first) = published.first_new else {
         return Vec::new();
     };
-    published
-        .contradicting(picture)
-        .filter_map(|instance| {
+    picture
+        .sightings(published.contradicting(picture))
+        .into_iter()
+        .filter_map(|seen| {
+            let instance = seen.instance;
             let serial = instance.serial()?;
             let content = Content::of(instance.best()?, picture.zone);
             let what = content.map_or_else(|| "other data".to_owned(), |c| publishes(&c));
-            let nsid = match instance.nsid_text() {
-                Some(nsid) => format!(" (instance {nsid})"),
-                None => String::new(),
+            let single = if seen.is_single_source(picture) {
+                "; a single source: no other network saw it"
+            } else {
+                ""
             };
             let finding = RULE
                 .about(picture.zone)
                 .server(&instance.server)
                 .detail(format!(
-                    "{}{nsid} publishes {what} at serial {serial}, though serial {first} has the \
-                     wanted data elsewhere",
-                    instance.server
+                    "{} publishes {what} at serial {serial}, though serial {first} has the wanted \
+                     data elsewhere{single}",
+                    seen.named(picture)
                 ))
                 .remedy(format!(
                     "Ask {} over TCP from another network, and report both answers to the registry \
@@ -59,8 +64,7 @@ fn find(picture: &Picture) -> Vec<Finding> {
                     instance.server.address,
                     picture.parent.map(ToString::to_string).unwrap_or_default()
                 ))
-                .evidence(instance.sources())
-                .evidence(instance.soa.map(|(_, seen)| seen.source()));
+                .evidence(seen.sources());
             Some(finding.done())
         })
         .collect()

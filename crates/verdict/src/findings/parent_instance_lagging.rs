@@ -28,22 +28,27 @@ fn find(picture: &Picture) -> Vec<Finding> {
     let Some(first) = published.first_new else {
         return Vec::new();
     };
-    published
-        .lagging(picture)
-        .filter_map(|instance| {
+    picture
+        .sightings(published.lagging(picture))
+        .into_iter()
+        .filter_map(|seen| {
+            let instance = seen.instance;
             let serial = instance.serial()?;
+            let named = if picture.is_fleet() {
+                seen.named(picture)
+            } else {
+                instance.server.to_string()
+            };
             let behind = wording::span(first.wrapping_sub(serial));
             let finding = RULE
                 .about(picture.zone)
                 .server(&instance.server)
                 .detail(format!(
-                    "{} has serial {serial}, {behind} older than {first}, the lowest that carries \
-                     the new data",
-                    instance.server
+                    "{named} has serial {serial}, {behind} older than {first}, the lowest that \
+                     carries the new data"
                 ))
                 .remedy("Wait, and check again")
-                .evidence(instance.sources())
-                .evidence(instance.soa.map(|(_, seen)| seen.source()));
+                .evidence(seen.sources());
             Some(finding.done())
         })
         .collect()

@@ -14,12 +14,16 @@ use std::{
     net::IpAddr,
 };
 
-use bailiwick_core::finding::{Actor, Finding, Severity};
+use bailiwick_core::{
+    finding::{Actor, Finding, Severity},
+    vantage::VantageId,
+};
 
 use super::parent_servers_divergent::{publishes, report};
 use crate::{
     picture::{Content, Instance, Picture},
     rule::Rule,
+    wording,
 };
 
 /// The rule.
@@ -46,13 +50,17 @@ fn find(picture: &Picture) -> Vec<Finding> {
         }
     }
     at.into_values()
-        .filter(|versions| versions.len() > 1 && !is_one_place_without_names(versions))
+        .filter(|versions| versions.len() > 1 && !is_a_matter_of_transport(versions))
         .filter_map(|versions| {
             let first = *versions.values().flatten().next()?;
             let each: Vec<String> = versions
                 .iter()
                 .map(|(content, instances)| {
-                    format!("{} ({})", publishes(content), identities(instances))
+                    format!(
+                        "{} ({})",
+                        publishes(content),
+                        identities(picture, instances)
+                    )
                 })
                 .collect();
             let finding = RULE
@@ -71,23 +79,35 @@ fn find(picture: &Picture) -> Vec<Finding> {
         .collect()
 }
 
-/// Whether only the transport tells the versions apart, which is another finding.
-fn is_one_place_without_names(versions: &BTreeMap<Content, Vec<&Instance>>) -> bool {
-    let mut all = versions.values().flatten();
-    let vantages: BTreeSet<_> = all.clone().map(|i| i.vantage).collect();
-    vantages.len() == 1 && all.all(|i| i.nsid.is_none())
+/// Whether only the transport tells the versions apart, which is another finding: nothing has a
+/// name, and whoever sees one version sees the others, too.
+fn is_a_matter_of_transport(versions: &BTreeMap<Content, Vec<&Instance>>) -> bool {
+    let nameless = versions.values().flatten().all(|i| i.nsid.is_none());
+    let mut seen_by = versions.values().map(|instances| {
+        let by = instances.iter().map(|instance| instance.vantage);
+        by.collect::<BTreeSet<_>>()
+    });
+    let first = seen_by.next();
+    nameless && seen_by.all(|by| Some(by) == first)
 }
 
-fn identities(instances: &[&Instance]) -> String {
-    let mut each: Vec<String> = instances
-        .iter()
-        .map(|instance| match instance.nsid_text() {
-            Some(nsid) => format!("instance {nsid}"),
-            None => format!("seen from {}", instance.vantage.0),
+fn identities(picture: &Picture, instances: &[&Instance]) -> String {
+    let mut by: BTreeMap<Option<String>, Vec<&VantageId>> = BTreeMap::new();
+    for instance in instances {
+        let seen_by = by.entry(instance.nsid_text()).or_default();
+        seen_by.push(instance.vantage);
+    }
+    let each: Vec<String> = by
+        .into_iter()
+        .map(|(nsid, by)| {
+            let seen = format!("seen from {}", wording::witnesses(picture, by));
+            match nsid {
+                Some(nsid) if picture.is_fleet() => format!("instance {nsid} {seen}"),
+                Some(nsid) => format!("instance {nsid}"),
+                None => seen,
+            }
         })
         .collect();
-    each.sort();
-    each.dedup();
     each.join(", ")
 }
 

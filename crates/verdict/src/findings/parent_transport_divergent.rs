@@ -10,13 +10,15 @@
 //! Check again from another network. If the difference is gone there, look for a middlebox on
 //! the way from here; if it is the same, report it to the registry.
 
+use std::collections::BTreeMap;
+
 use bailiwick_core::{
-    finding::{Actor, Finding, Severity},
+    finding::{Actor, Finding, Severity, Source},
     server::Server,
 };
 
 use crate::{
-    picture::{Answer, Picture},
+    picture::{Answer, Instance, Picture},
     rule::Rule,
 };
 
@@ -33,9 +35,16 @@ pub(crate) const RULE: Rule = Rule {
 };
 
 fn find(picture: &Picture) -> Vec<Finding> {
-    pairs(picture)
-        .filter_map(|(server, udp, tcp)| {
-            let what = udp.difference(tcp)?;
+    let mut differing: BTreeMap<(&Server, String), Vec<Source>> = BTreeMap::new();
+    for (server, udp, tcp) in pairs(picture) {
+        if let Some(what) = udp.difference(tcp) {
+            let sources = differing.entry((server, what)).or_default();
+            sources.extend([udp.seen.source(), tcp.seen.source()]);
+        }
+    }
+    differing
+        .into_iter()
+        .map(|((server, what), sources)| {
             let finding = RULE
                 .about(picture.zone)
                 .server(server)
@@ -47,8 +56,8 @@ fn find(picture: &Picture) -> Vec<Finding> {
                      registry of {}",
                     picture.parent.map(ToString::to_string).unwrap_or_default()
                 ))
-                .evidence([udp.seen.source(), tcp.seen.source()]);
-            Some(finding.done())
+                .evidence(sources);
+            finding.done()
         })
         .collect()
 }
@@ -57,11 +66,18 @@ fn find(picture: &Picture) -> Vec<Finding> {
 fn pairs<'p, 'e>(
     picture: &'p Picture<'e>,
 ) -> impl Iterator<Item = (&'p Server, &'p Answer<'e>, &'p Answer<'e>)> {
-    let nameless = || picture.instances.iter().filter(|i| i.nsid.is_none());
-    nameless().flat_map(move |one| {
-        nameless()
-            .filter(|other| other.server == one.server && other.vantage == one.vantage)
-            .filter_map(|other| Some((&one.server, one.udp.as_ref()?, other.tcp.as_ref()?)))
+    let nameless = picture.instances.iter().filter(|i| i.nsid.is_none());
+    let mut at: BTreeMap<_, Vec<&Instance>> = BTreeMap::new();
+    for instance in nameless {
+        let same = at.entry((instance.vantage, &instance.server)).or_default();
+        same.push(instance);
+    }
+    at.into_iter().flat_map(|((_, server), same)| {
+        let udp = same.clone().into_iter().filter_map(|i| i.udp.as_ref());
+        udp.flat_map(move |udp| {
+            let tcp = same.clone().into_iter().filter_map(|i| i.tcp.as_ref());
+            tcp.map(move |tcp| (server, udp, tcp))
+        })
     })
 }
 

@@ -73,16 +73,23 @@ fn fails(resolver: &Resolver) -> bool {
 
 /// Returns the services of some resolvers, for a sentence.
 pub(super) fn services(resolvers: &[&Resolver]) -> String {
-    let mut names: Vec<&str> = resolvers.iter().map(|r| r.service).collect();
-    names.dedup();
-    wording::list(names)
+    wording::list(distinct(resolvers))
 }
 
 /// Returns how many services these resolvers belong to.
 pub(super) fn count(resolvers: &[&Resolver]) -> usize {
-    let mut names: Vec<&str> = resolvers.iter().map(|r| r.service).collect();
-    names.dedup();
-    names.len()
+    distinct(resolvers).len()
+}
+
+/// The services in the order in which they were asked.
+fn distinct<'e>(resolvers: &[&Resolver<'e>]) -> Vec<&'e str> {
+    let mut names = Vec::new();
+    for resolver in resolvers {
+        if !names.contains(&resolver.service) {
+            names.push(resolver.service);
+        }
+    }
+    names
 }
 
 /// Returns the extended errors that the resolvers gave, for a sentence.

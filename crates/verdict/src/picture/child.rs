@@ -112,8 +112,16 @@ impl<'e> ChildView<'e> {
             .filter_map(|seen| Some((*seen, seen.observation.reply()?)))
     }
 
+    /// Returns the serial of the zone, by the first answer with authority to the question for it.
+    #[must_use]
+    pub fn serial(&self) -> Option<u32> {
+        self.authoritative()
+            .filter(|(seen, _)| seen.question.record_type == RecordType::SOA)
+            .find_map(|(_, message)| Some(message.soa()?.1.serial))
+    }
+
     /// What was heard here with authority; nothing where there was no such answer.
-    fn statement(&self) -> Statement<'e> {
+    pub(crate) fn statement(&self) -> Statement<'e> {
         let told = self.authoritative().map(|(seen, message)| {
             let question = &seen.observation.question;
             let mut data: Vec<&RecordData> = message
@@ -327,7 +335,7 @@ pub(super) fn children<'e>(
 }
 
 /// What a server says of the zone, with authority: names, addresses and keys.
-type Statement<'e> = BTreeSet<(&'e Name, RecordType, Vec<&'e RecordData>)>;
+pub(crate) type Statement<'e> = BTreeSet<(&'e Name, RecordType, Vec<&'e RecordData>)>;
 
 impl<'e> Child<'e> {
     fn empty(address: IpAddr, zone: &'e Name) -> Self {

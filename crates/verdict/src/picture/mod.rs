@@ -59,6 +59,7 @@ mod host;
 mod parent;
 mod referral;
 mod resolver;
+mod sighting;
 mod standing;
 mod wanted;
 
@@ -71,6 +72,7 @@ pub use host::{Host, HostAnswer, Says};
 pub use parent::{Instance, Place};
 pub use referral::{Answer, Content, Referral};
 pub use resolver::{Resolver, Result as ResolverResult};
+pub use sighting::Sighting;
 pub use standing::{Lame, Silent, Standing};
 pub use wanted::{Difference, Want, Wanted};
 
@@ -301,6 +303,17 @@ impl<'e> Picture<'e> {
     #[must_use]
     pub fn networks_of<'v>(&self, vantages: impl IntoIterator<Item = &'v VantageId>) -> String {
         wording::count(self.networks.count(vantages).0, "network")
+    }
+
+    /// Says in how many networks something was seen at one of these addresses.
+    #[must_use]
+    pub fn networks_that(
+        &self,
+        children: &[&Child<'e>],
+        shows: impl Fn(&ChildView<'e>) -> bool,
+    ) -> String {
+        let views = children.iter().flat_map(|child| &child.views);
+        self.networks_of(views.filter(|view| shows(view)).map(|view| view.vantage))
     }
 
     /// Returns whether more than one vantage point looked.

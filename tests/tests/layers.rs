@@ -11,13 +11,14 @@ use std::{
 use serde_json::Value;
 
 /// Who may use whom. Package names without the prefix `bailiwick-`.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("core", &[]),
     ("wire", &["core"]),
     ("probe", &["core"]),
     ("verdict", &["core"]),
     ("render", &["core"]),
     ("transport", &["core", "wire", "probe"]),
+    ("spool", &["core"]),
     ("host", &[]),
     (
         "lab",

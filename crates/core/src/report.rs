@@ -49,8 +49,8 @@ impl fmt::Display for Lane {
 pub struct ReportId {
     /// Its lane; each has a sequence of its own.
     pub lane: Lane,
-    /// Which spool it comes from: random, chosen anew when a spool is lost, so that a sequence
-    /// number is never used twice.
+    /// Which opening of the agent's spool it comes from: random, so that a sequence number whose
+    /// report was lost is never used twice.
     pub epoch: u64,
     /// Its place in the lane, from 1 and without gaps.
     pub seq: u64,

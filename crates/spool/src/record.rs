@@ -1,0 +1,111 @@
+//! One report in a segment, and finding the next one behind a damaged place.
+//!
+//! ```text
+//!  length of payload u32 | crc32c u32 | worth u8 | epoch u64 | seq u64 | payload     little endian
+//! ```
+//!
+//! The checksum covers all but itself. Behind a damaged place the next record is found by its
+//! epoch: nobody outside can put that into a payload, because it is random and told to the
+//! coordinator alone, so no answer of a DNS server can pose as a record.
+
+use std::ops::Range;
+
+use crate::worth::Worth;
+
+/// Octets before the payload.
+pub(crate) const HEADER: usize = 25;
+/// Where the checksum begins and ends.
+const CHECKSUM: Range<usize> = 4..8;
+/// Where the epoch begins and ends.
+const EPOCH: Range<usize> = 9..17;
+
+/// What a segment begins with: a name and a version of the format.
+pub(crate) const MAGIC: &[u8; 16] = b"bailiwick-spool\x01";
+
+/// A record that was read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Record<'a> {
+    pub(crate) seq: u64,
+    pub(crate) payload: &'a [u8],
+}
+
+/// Adds a record. The payload must be shorter than 4 GiB, as a segment is.
+pub(crate) fn write(into: &mut Vec<u8>, worth: Worth, epoch: u64, seq: u64, payload: &[u8]) {
+    let begin = into.len();
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    into.extend_from_slice(&length.to_le_bytes());
+    into.extend_from_slice(&[0; 4]);
+    into.push(worth.code());
+    into.extend_from_slice(&epoch.to_le_bytes());
+    into.extend_from_slice(&seq.to_le_bytes());
+    into.extend_from_slice(payload);
+    let sum = checksum(&into[begin..]);
+    into[begin + CHECKSUM.start..begin + CHECKSUM.end].copy_from_slice(&sum.to_le_bytes());
+}
+
+/// Reads the record at the beginning of the octets, if a good one of this worth and epoch is there.
+pub(crate) fn read(octets: &[u8], worth: Worth, epoch: u64) -> Option<Record<'_>> {
+    let header = octets.get(..HEADER)?;
+    let ours = header[8] == worth.code() && header[EPOCH] == epoch.to_le_bytes();
+    if !ours {
+        return None;
+    }
+    let length = usize::try_from(u32::from_le_bytes(header[..4].try_into().ok()?)).ok()?;
+    let whole = octets.get(..HEADER.checked_add(length)?)?;
+    let sum = u32::from_le_bytes(header[CHECKSUM].try_into().ok()?);
+    (checksum(whole) == sum).then_some(Record {
+        seq: u64::from_le_bytes(header[17..HEADER].try_into().ok()?),
+        payload: &whole[HEADER..],
+    })
+}
+
+fn checksum(record: &[u8]) -> u32 {
+    let length = crc32c::crc32c(&record[..CHECKSUM.start]);
+    crc32c::crc32c_append(length, &record[CHECKSUM.end..])
+}
+
+/// Goes through a segment and tells each good record with its place, and each damaged place.
+pub(crate) fn scan(
+    segment: &[u8],
+    worth: Worth,
+    epoch: u64,
+    mut record: impl FnMut(usize, Record<'_>),
+    mut damage: impl FnMut(Range<usize>),
+) {
+    let (mut at, mut last, mut bad) = (0, 0, None);
+    if segment.starts_with(MAGIC) {
+        at = MAGIC.len();
+    }
+    while at < segment.len() {
+        match read(&segment[at..], worth, epoch) {
+            // An old record behind a newer one is what an overwritten end left.
+            Some(found) if found.seq > last => {
+                if let Some(from) = bad.take() {
+                    damage(from..at);
+                }
+                record(at, found);
+                last = found.seq;
+                at += HEADER + found.payload.len();
+            }
+            _ => {
+                bad.get_or_insert(at);
+                at = candidate(segment, at + 1, epoch);
+            }
+        }
+    }
+    if let Some(from) = bad {
+        damage(from..segment.len());
+    }
+}
+
+/// Returns where the next record of the epoch could begin, or the end.
+fn candidate(segment: &[u8], from: usize, epoch: u64) -> usize {
+    let wanted = epoch.to_le_bytes();
+    segment
+        .get(from + EPOCH.start..)
+        .and_then(|rest| {
+            rest.windows(wanted.len())
+                .position(|octets| octets == wanted)
+        })
+        .map_or(segment.len(), |found| from + found)
+}

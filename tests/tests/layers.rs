@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 /// Who may use whom. Package names without the prefix `bailiwick-`.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("core", &[]),
     ("wire", &["core"]),
     ("probe", &["core"]),
@@ -19,6 +19,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("render", &["core"]),
     ("transport", &["core", "wire", "probe"]),
     ("spool", &["core"]),
+    ("rpc", &["wire"]),
     ("host", &[]),
     (
         "lab",

@@ -1,0 +1,205 @@
+//! A connection that ends by itself.
+//!
+//! gRPC has no clock for callers who say nothing, and TLS none for certificates that end while
+//! the connection lives. Both are kept here, below HTTP/2, so nothing above can forget them.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, SystemTime},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::watch,
+    time::{Instant, Sleep, sleep_until},
+};
+use tonic::transport::server::Connected;
+
+use crate::identity::{Caller, Peer};
+
+/// How long a caller may take for the first words of HTTP/2, and how long one without
+/// certificate may say nothing.
+const IDLE: Duration = Duration::from_secs(5);
+/// How long a connection without certificate may last at all: enough to enrol, too short to wait.
+const NEWCOMER: Duration = Duration::from_secs(30);
+/// Octets of the connection preface and of the smallest frame after it (RFC 9113, section 3.4).
+/// From there on the keepalive of HTTP/2 watches.
+const PREFACE: usize = 24 + 9;
+
+/// A connection with its caller and its end.
+pub(crate) struct Limited<S> {
+    io: S,
+    caller: Arc<Caller>,
+    end: Pin<Box<dyn Future<Output = Ended> + Send>>,
+    idle: Pin<Box<Sleep>>,
+    phase: Phase,
+}
+
+/// What silence means now.
+enum Phase {
+    /// So many octets of the preface are still to come, all before `idle` ends.
+    Opening(usize),
+    /// Something must come within [`IDLE`] each time.
+    Newcomer,
+    /// HTTP/2 watches.
+    Member,
+}
+
+/// Why a connection was ended.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+enum Ended {
+    #[error("the certificate has ended")]
+    Certificate,
+    #[error("a connection without certificate lasts {NEWCOMER:?}")]
+    Newcomer,
+    #[error("nothing was said for {IDLE:?}")]
+    Idle,
+    #[error("the server stops")]
+    Stopped,
+}
+
+impl<S> Limited<S> {
+    /// Ends the connection with the caller's certificate, or when `cut` says so or is dropped.
+    pub(crate) fn new(io: S, caller: Caller, mut cut: watch::Receiver<bool>) -> Self {
+        let now = Instant::now();
+        let last = match &caller.peer {
+            Peer::Nobody => Some((now + NEWCOMER, Ended::Newcomer)),
+            Peer::Agent(certified) | Peer::Operator(certified) => {
+                let left = certified
+                    .not_after
+                    .duration_since(SystemTime::now())
+                    .unwrap_or_default();
+                Some((now + left, Ended::Certificate))
+            }
+            Peer::Local { .. } => None,
+        };
+        let end = async move {
+            let stopped = async move {
+                let _ = cut.wait_for(|cut| *cut).await;
+                Ended::Stopped
+            };
+            match last {
+                Some((at, why)) => tokio::select! {
+                    () = sleep_until(at) => why,
+                    why = stopped => why,
+                },
+                None => stopped.await,
+            }
+        };
+        Self {
+            io,
+            caller: Arc::new(caller),
+            end: Box::pin(end),
+            idle: Box::pin(sleep_until(now + IDLE)),
+            phase: Phase::Opening(PREFACE),
+        }
+    }
+
+    /// Whether the connection is over. If not, the task is woken when it is.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let why = match self.end.as_mut().poll(context) {
+            Poll::Ready(why) => why,
+            Poll::Pending => {
+                if matches!(self.phase, Phase::Member) {
+                    return Poll::Pending;
+                }
+                ready!(self.idle.as_mut().poll(context));
+                Ended::Idle
+            }
+        };
+        tracing::debug!(source = ?self.caller.source, "connection ended: {why}");
+        Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, why))
+    }
+
+    fn heard(&mut self, octets: usize) {
+        self.phase = match self.phase {
+            Phase::Opening(left) if octets < left => Phase::Opening(left - octets),
+            Phase::Opening(_) | Phase::Newcomer if self.caller.peer == Peer::Nobody => {
+                self.idle.as_mut().reset(Instant::now() + IDLE);
+                Phase::Newcomer
+            }
+            _ => Phase::Member,
+        };
+    }
+}
+
+impl<S> Connected for Limited<S> {
+    type ConnectInfo = Arc<Caller>;
+
+    fn connect_info(&self) -> Arc<Caller> {
+        Arc::clone(&self.caller)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Limited<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Poll::Ready(error) = self.poll_end(context) {
+            return Poll::Ready(Err(error));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
+        let octets = buffer.filled().len() - before;
+        if octets > 0 {
+            self.heard(octets);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Limited<S> {
+    /// One who does not read must not outlive its end either.
+    fn unless_ended<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        result: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if result.is_pending()
+            && let Poll::Ready(error) = self.poll_end(context)
+        {
+            return Poll::Ready(Err(error));
+        }
+        result
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Limited<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        octets: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.io).poll_write(context, octets);
+        self.unless_ended(context, result)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.io).poll_flush(context);
+        self.unless_ended(context, result)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.io).poll_shutdown(context);
+        self.unless_ended(context, result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.io).poll_write_vectored(context, slices);
+        self.unless_ended(context, result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}

@@ -317,6 +317,11 @@ pub struct ServerIdentity {
 }
 
 impl ServerIdentity {
+    /// Certificate, chain and key.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
     /// Believes clients below a further root, too, while roots are exchanged.
     #[must_use]
     pub fn and_root(mut self, root: CertificateDer<'static>) -> Self {

@@ -339,8 +339,10 @@ pub enum Trouble {
     /// The certificate has not begun.
     #[error("its certificate begins {}; or the clock of this machine is wrong", later(*.0))]
     NotBegun(Option<Duration>),
-    /// Our certificate has ended.
-    #[error("it says that our certificate has ended: renew it, and look at both clocks")]
+    /// Our certificate has ended, or has not begun; TLS has one word for both.
+    #[error(
+        "by its clock our certificate is not valid at this time: renew it, and look at both clocks"
+    )]
     OwnEnded,
     /// Our certificate is not one for this.
     #[error(

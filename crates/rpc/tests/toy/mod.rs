@@ -158,6 +158,12 @@ impl Toy {
         credentials(&self.kept.authority, kind, member, SystemTime::now())
     }
 
+    /// What a server of the trust domain shows.
+    pub fn server_credentials(&self) -> Credentials {
+        let identity = self.kept.authority.server(SystemTime::now()).unwrap();
+        identity.credentials().clone()
+    }
+
     pub fn agent(&self, member: &str) -> Credentials {
         self.member(Kind::Agent, member, Standing::Agent)
     }

@@ -126,6 +126,20 @@ impl From<NameError> for DecodeError {
     }
 }
 
+/// Returns when a report began, by its agent's clock, without reading the rest; `None` if that is
+/// not said, or if these octets are no body.
+#[must_use]
+pub fn started(body: &[u8]) -> Option<Timestamp> {
+    /// What is needed of a `bailiwick.report.v1.Report`.
+    #[derive(prost::Message)]
+    struct Started {
+        #[prost(uint64, tag = "4")]
+        started_us: u64,
+    }
+    let started = Started::decode(body).ok()?.started_us;
+    (started != 0).then_some(Timestamp(started))
+}
+
 /// Returns the SHA-256 of octets.
 #[must_use]
 pub fn hash(octets: &[u8]) -> [u8; 32] {

@@ -54,6 +54,22 @@ fn what_is_no_report_is_refused_with_its_place() {
     ));
 }
 
+#[test]
+fn the_beginning_is_read_without_the_rest() {
+    let body = pb::Report {
+        started_us: u64::MAX,
+        // Half a check is no check, but that is not the question.
+        check: Some(pb::Check::default()),
+        observations: vec![pb::Observation::default(); 3],
+        ..pb::Report::default()
+    };
+    let octets = body.encode_to_vec();
+    assert_eq!(started(&octets), Some(Timestamp(u64::MAX)));
+    assert_eq!(started(&[]), None, "not said");
+    assert_eq!(started(b"\xff\xff\xff"), None, "no message");
+    assert_eq!(started(&octets[..octets.len() - 1]), None, "cut off");
+}
+
 proptest::proptest! {
     #[test]
     fn reading_never_panics(body in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {

@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 /// Who may use whom. Package names without the prefix `bailiwick-`.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("core", &[]),
     ("wire", &["core"]),
     ("probe", &["core"]),
@@ -20,6 +20,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("transport", &["core", "wire", "probe"]),
     ("spool", &["core"]),
     ("rpc", &["wire"]),
+    ("store", &["core", "wire"]),
     ("host", &[]),
     (
         "lab",

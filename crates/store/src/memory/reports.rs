@@ -1,0 +1,204 @@
+//! Reports, gaps and marks.
+
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+
+use bailiwick_core::{
+    check::CheckId,
+    report::{Lane, ReportId},
+    vantage::VantageId,
+};
+use bailiwick_wire::report::hash;
+
+use super::World;
+use crate::{
+    Equivocation, Error, Fate, Gap, Incoming, Ingested, Kept, KeptId, Mark, NewReport,
+    report::{Key, MAX_SEQ, agent_key},
+};
+
+/// What an agent sent, by lane and spool.
+#[derive(Default)]
+pub(super) struct Spools(BTreeMap<(Lane, u64), Spool>);
+
+/// What an agent sent of one lane and spool.
+#[derive(Default)]
+struct Spool {
+    /// Everything up to here is kept or known to be lost.
+    through: u64,
+    gaps: BTreeSet<(u64, u64)>,
+    /// How many reports were kept.
+    reports: u64,
+}
+
+impl Spools {
+    pub(super) fn reports(&self) -> u64 {
+        self.0.values().map(|spool| spool.reports).sum()
+    }
+}
+
+impl Spool {
+    fn is_lost(&self, seq: u64) -> bool {
+        let mut gaps = self.gaps.iter();
+        gaps.any(|&(first, last)| (first..=last).contains(&seq))
+    }
+
+    /// Returns the end of the gap that begins next, if one does.
+    fn next_gap(&self) -> Option<u64> {
+        let next = self.gaps.iter().filter(|gap| gap.0 <= self.through + 1);
+        next.map(|gap| gap.1).max().filter(|&l| l > self.through)
+    }
+}
+
+impl World {
+    pub(super) fn ingest(
+        &mut self,
+        name: &VantageId,
+        items: Vec<Incoming>,
+    ) -> Result<Ingested, Error> {
+        items.iter().try_for_each(Incoming::validate)?;
+        if self.row(name)?.is_banned() {
+            return Err(Error::Banned { name: name.clone() });
+        }
+        if self.free() == 0 {
+            return Err(Error::Full { free: 0 });
+        }
+        let mut touched = BTreeSet::new();
+        let mut fates = Vec::new();
+        for item in items {
+            let (lane, epoch, fate) = match item {
+                Incoming::Report(report) => {
+                    (report.id.lane, report.id.epoch, self.keep(name, report)?)
+                }
+                Incoming::Gap(gap) => (gap.lane, gap.epoch, self.lose(name, gap)?),
+            };
+            touched.insert((lane, epoch));
+            fates.push(fate);
+        }
+        let mut marks = Vec::new();
+        for (lane, epoch) in touched {
+            let through = self.advance(name, lane, epoch)?;
+            marks.push(Mark {
+                lane,
+                epoch,
+                through,
+            });
+        }
+        Ok(Ingested { fates, marks })
+    }
+
+    fn keep(&mut self, name: &VantageId, report: NewReport) -> Result<Fate, Error> {
+        let ReportId { lane, epoch, seq } = report.id;
+        let key = Key::new(name, &report.id);
+        let body_hash = hash(&report.body);
+        if let Some(kept) = self.reports.get(&key) {
+            if kept.hash == body_hash {
+                return Ok(Fate::Known);
+            }
+            let pair = Equivocation {
+                report: report.id,
+                kept: kept.hash,
+                other: body_hash,
+                at: report.received,
+            };
+            if let Entry::Vacant(entry) = self.equivocations.entry(key) {
+                entry.insert(pair);
+                self.row(name)?.count_equivocation();
+            }
+            return Ok(Fate::Equivocated);
+        }
+        let spool = self.row(name)?.spools.0.entry((lane, epoch)).or_default();
+        if seq <= spool.through && !spool.is_lost(seq) {
+            return Ok(Fate::Known);
+        }
+        spool.reports += 1;
+        self.octets += Incoming::Report(report.clone()).octets() as u64;
+        let kept = Kept {
+            id: KeptId {
+                agent: name.clone(),
+                report: report.id,
+            },
+            body: report.body,
+            hash: body_hash,
+            answers: report.answers,
+            received: report.received,
+        };
+        self.reports.insert(key, kept);
+        if let Some(check) = report.check {
+            self.by_check.insert((check, key));
+        }
+        Ok(Fate::Stored)
+    }
+
+    fn lose(&mut self, name: &VantageId, gap: Gap) -> Result<Fate, Error> {
+        let spools = &mut self.row(name)?.spools.0;
+        let spool = spools.entry((gap.lane, gap.epoch)).or_default();
+        Ok(if spool.gaps.insert((gap.first, gap.last)) {
+            Fate::Stored
+        } else {
+            Fate::Known
+        })
+    }
+
+    /// Moves a mark over everything that follows it without a hole.
+    fn advance(&mut self, name: &VantageId, lane: Lane, epoch: u64) -> Result<u64, Error> {
+        let row = self.agents.get_mut(name);
+        let row = row.ok_or_else(|| Error::NoSuchAgent { name: name.clone() })?;
+        let spool = row.spools.0.entry((lane, epoch)).or_default();
+        while spool.through < MAX_SEQ {
+            let seq = spool.through + 1;
+            let next = ReportId { lane, epoch, seq };
+            if self.reports.contains_key(&Key::new(name, &next)) {
+                spool.through = seq;
+            } else if let Some(last) = spool.next_gap() {
+                spool.through = last;
+            } else {
+                break;
+            }
+        }
+        Ok(spool.through)
+    }
+
+    pub(super) fn marks(&self, name: &VantageId) -> Vec<Mark> {
+        let mark = |(&(lane, epoch), spool): (&(Lane, u64), &Spool)| Mark {
+            lane,
+            epoch,
+            through: spool.through,
+        };
+        let row = self.agents.get(name);
+        row.map(|row| row.spools.0.iter().map(mark).collect())
+            .unwrap_or_default()
+    }
+
+    pub(super) fn evidence(
+        &self,
+        check: CheckId,
+        after: Option<&KeptId>,
+        limit: usize,
+    ) -> Vec<Kept> {
+        let after = after.map(Key::from);
+        self.by_check
+            .range((check, Key::FIRST)..)
+            .take_while(|(of, _)| *of == check)
+            .filter(|(_, key)| after.is_none_or(|after| *key > after))
+            .take(limit)
+            .filter_map(|(_, key)| self.reports.get(key).cloned())
+            .collect()
+    }
+
+    pub(super) fn equivocations(&self, name: &VantageId, limit: usize) -> Vec<Equivocation> {
+        let agent = agent_key(name);
+        let of_agent = self
+            .equivocations
+            .iter()
+            .filter(|(key, _)| key.agent == agent);
+        of_agent.take(limit).map(|(_, pair)| pair.clone()).collect()
+    }
+}
+
+/// Returns how many agents reported on a check.
+pub(super) fn agents_of(by_check: &BTreeSet<(CheckId, Key)>, check: CheckId) -> u64 {
+    let of_check = by_check
+        .range((check, Key::FIRST)..)
+        .take_while(|(of, _)| *of == check);
+    let agents: BTreeSet<i64> = of_check.map(|(_, key)| key.agent).collect();
+    agents.len() as u64
+}

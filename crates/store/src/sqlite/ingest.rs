@@ -1,0 +1,455 @@
+//! Reports, gaps and marks.
+//!
+//! Read [`ingest`] first. What can be computed without the database is computed before
+//! ([`Batch::new`]), because the thread that writes is the one that everybody waits for.
+
+use std::collections::{BTreeMap, btree_map::Entry};
+
+use bailiwick_core::{
+    check::CheckId,
+    report::{Lane, ReportId},
+    vantage::VantageId,
+};
+use bailiwick_wire::report::hash;
+use bytes::Bytes;
+use rusqlite::{Connection, Row};
+
+use super::{
+    Done, agents,
+    rows::{all, broken, check_id, execute, first, known_agent, limit, micros, moment},
+    space::Space,
+};
+use crate::{
+    Equivocation, Error, Fate, Gap, Incoming, Ingested, Kept, KeptId, Mark, NewReport,
+    report::{Key, agent_key, day, lane_code, lane_of},
+};
+
+/// What an agent sent, ready to be written.
+pub(super) struct Batch {
+    name: VantageId,
+    items: Vec<Item>,
+    octets: usize,
+}
+
+enum Item {
+    Report(Prepared),
+    Gap(Gap),
+}
+
+struct Prepared {
+    report: NewReport,
+    key: Key,
+    hash: [u8; 32],
+    day: u16,
+    /// SHA-256 of each answer, one after the other.
+    answers: Vec<u8>,
+}
+
+impl Batch {
+    pub(super) fn new(name: VantageId, items: Vec<Incoming>) -> Self {
+        let octets = items.iter().map(Incoming::octets).sum();
+        let prepare = |item| match item {
+            Incoming::Report(report) => Item::Report(Prepared::new(&name, report)),
+            Incoming::Gap(gap) => Item::Gap(gap),
+        };
+        let items = items.into_iter().map(prepare).collect();
+        Self {
+            name,
+            items,
+            octets,
+        }
+    }
+
+    pub(super) fn octets(&self) -> usize {
+        self.octets
+    }
+
+    pub(super) fn reports(&self) -> usize {
+        self.items.len()
+    }
+}
+
+impl Prepared {
+    fn new(name: &VantageId, report: NewReport) -> Self {
+        Self {
+            key: Key::new(name, &report.id),
+            hash: hash(&report.body),
+            day: day(&report.body),
+            answers: report.answers.iter().flat_map(|a| hash(a)).collect(),
+            report,
+        }
+    }
+}
+
+/// Keeps a batch.
+pub(super) fn ingest(db: &Connection, space: &Space, batch: &Batch) -> Done<Ingested> {
+    let agent = known_agent(db, &batch.name)?;
+    if agents::is_banned(db, &batch.name)? {
+        let name = batch.name.clone();
+        return Err(Error::Banned { name }.into());
+    }
+    space.check(db)?;
+    let mut spools = BTreeMap::new();
+    let mut fates = Vec::with_capacity(batch.items.len());
+    for item in &batch.items {
+        let (lane, epoch) = match item {
+            Item::Report(prepared) => (prepared.report.id.lane, prepared.report.id.epoch),
+            Item::Gap(gap) => (gap.lane, gap.epoch),
+        };
+        let spool = match spools.entry((lane, epoch)) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(Spool::load(db, agent, lane, epoch)?),
+        };
+        fates.push(match item {
+            Item::Report(prepared) => keep(db, spool, prepared)?,
+            Item::Gap(gap) => lose(db, spool, gap)?,
+        });
+    }
+    let mut marks = Vec::with_capacity(spools.len());
+    for ((lane, epoch), mut spool) in spools {
+        spool.advance(db)?;
+        spool.save(db)?;
+        marks.push(Mark {
+            lane,
+            epoch,
+            through: spool.through,
+        });
+    }
+    Ok(Ingested { fates, marks })
+}
+
+/// Keeps a report, unless it is there.
+fn keep(db: &Connection, spool: &mut Spool, prepared: &Prepared) -> Done<Fate> {
+    let (report, key) = (&prepared.report, prepared.key);
+    // Below the mark the report is there, or was lost, or has been deleted by age.
+    if key.seq <= spool.through && kept_hash(db, key)?.is_none() && !spool.is_lost(db, key.seq)? {
+        return Ok(Fate::Known);
+    }
+    let inserted = execute(
+        db,
+        "INSERT INTO report (agent_id, lane, epoch, seq, bucket, check_id, received_at, hash,
+             answers, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+         ON CONFLICT (agent_id, lane, epoch, seq) DO NOTHING",
+        (
+            key.agent,
+            key.lane,
+            key.epoch,
+            key.seq,
+            prepared.day,
+            report.check.map(check_id),
+            micros(report.received),
+            prepared.hash,
+            &prepared.answers,
+            &report.body[..],
+        ),
+    )?;
+    if inserted == 0 {
+        return match kept_hash(db, key)? {
+            Some(kept) if kept != prepared.hash => {
+                equivocate(db, prepared, kept)?;
+                Ok(Fate::Equivocated)
+            }
+            _ => Ok(Fate::Known),
+        };
+    }
+    for (answer, hash) in report.answers.iter().zip(prepared.answers.chunks(32)) {
+        execute(
+            db,
+            "INSERT INTO answer (hash, bucket, octets) VALUES (?1, ?2, ?3)
+             ON CONFLICT (hash) DO UPDATE SET bucket = excluded.bucket
+             WHERE answer.bucket < excluded.bucket",
+            (hash, prepared.day, &answer[..]),
+        )?;
+    }
+    spool.count(key.seq);
+    Ok(Fate::Stored)
+}
+
+fn kept_hash(db: &Connection, key: Key) -> Done<Option<[u8; 32]>> {
+    first(
+        db,
+        "SELECT hash FROM report
+         WHERE agent_id = ?1 AND lane = ?2 AND epoch = ?3 AND seq = ?4",
+        (key.agent, key.lane, key.epoch, key.seq),
+        |row| row.get(0),
+    )
+}
+
+fn equivocate(db: &Connection, prepared: &Prepared, kept: [u8; 32]) -> Done<()> {
+    let key = prepared.key;
+    let noted = execute(
+        db,
+        "INSERT INTO equivocation (agent_id, lane, epoch, seq, kept, other, at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (agent_id, lane, epoch, seq) DO NOTHING",
+        (
+            key.agent,
+            key.lane,
+            key.epoch,
+            key.seq,
+            kept,
+            prepared.hash,
+            micros(prepared.report.received),
+        ),
+    )?;
+    if noted == 1 {
+        execute(
+            db,
+            "UPDATE agent SET equivocations = equivocations + 1 WHERE agent_id = ?1",
+            [key.agent],
+        )?;
+    }
+    Ok(())
+}
+
+/// Keeps that reports are lost.
+fn lose(db: &Connection, spool: &mut Spool, gap: &Gap) -> Done<Fate> {
+    let inserted = execute(
+        db,
+        "INSERT INTO report_gap (agent_id, lane, epoch, first_seq, last_seq)
+         VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (agent_id, lane, epoch, first_seq, last_seq) DO NOTHING",
+        (spool.agent, spool.lane, spool.epoch, gap.first, gap.last),
+    )?;
+    spool.furthest = spool.furthest.max(gap.last);
+    Ok(match inserted {
+        0 => Fate::Known,
+        _ => Fate::Stored,
+    })
+}
+
+/// One lane of one spool of an agent.
+struct Spool {
+    agent: i64,
+    lane: u8,
+    epoch: i64,
+    /// Everything up to here is kept or known to be lost.
+    through: u64,
+    /// Nothing is known of what is after this.
+    furthest: u64,
+    /// How many reports were kept.
+    reports: u64,
+}
+
+impl Spool {
+    fn load(db: &Connection, agent: i64, lane: Lane, epoch: u64) -> Done<Self> {
+        let (lane, epoch) = (lane_code(lane), epoch.cast_signed());
+        let found = first(
+            db,
+            "SELECT through, furthest, reports FROM ingest_mark
+             WHERE agent_id = ?1 AND lane = ?2 AND epoch = ?3",
+            (agent, lane, epoch),
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )?;
+        let (through, furthest, reports) = found.unwrap_or_default();
+        Ok(Self {
+            agent,
+            lane,
+            epoch,
+            through,
+            furthest,
+            reports,
+        })
+    }
+
+    /// Counts a report that is kept now.
+    fn count(&mut self, seq: u64) {
+        self.reports += 1;
+        self.furthest = self.furthest.max(seq);
+        if seq == self.through + 1 {
+            self.through = seq;
+        }
+    }
+
+    /// Moves the mark over everything that follows it without a hole.
+    fn advance(&mut self, db: &Connection) -> Done<()> {
+        while self.through < self.furthest {
+            let before = self.through;
+            self.advance_over_reports(db)?;
+            if self.through < self.furthest {
+                self.advance_over_gap(db)?;
+            }
+            if self.through == before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn advance_over_reports(&mut self, db: &Connection) -> Done<()> {
+        let mut statement = db.prepare_cached(
+            "SELECT seq FROM report
+             WHERE agent_id = ?1 AND lane = ?2 AND epoch = ?3 AND seq > ?4 ORDER BY seq",
+        )?;
+        let mut rows = statement.query((self.agent, self.lane, self.epoch, self.through))?;
+        while let Some(row) = rows.next()? {
+            if row.get::<_, u64>(0)? != self.through + 1 {
+                break;
+            }
+            self.through += 1;
+        }
+        Ok(())
+    }
+
+    fn advance_over_gap(&mut self, db: &Connection) -> Done<()> {
+        let last: Option<u64> = first(
+            db,
+            "SELECT MAX(last_seq) FROM report_gap
+             WHERE agent_id = ?1 AND lane = ?2 AND epoch = ?3
+                 AND first_seq <= ?4 AND last_seq >= ?4",
+            (self.agent, self.lane, self.epoch, self.through + 1),
+            |row| row.get(0),
+        )?
+        .flatten();
+        self.through = self.through.max(last.unwrap_or_default());
+        Ok(())
+    }
+
+    fn is_lost(&self, db: &Connection, seq: u64) -> Done<bool> {
+        let found: Option<i64> = first(
+            db,
+            "SELECT 1 FROM report_gap
+             WHERE agent_id = ?1 AND lane = ?2 AND epoch = ?3
+                 AND first_seq <= ?4 AND last_seq >= ?4 LIMIT 1",
+            (self.agent, self.lane, self.epoch, seq),
+            |row| row.get(0),
+        )?;
+        Ok(found.is_some())
+    }
+
+    fn save(&self, db: &Connection) -> Done<()> {
+        execute(
+            db,
+            "INSERT INTO ingest_mark (agent_id, lane, epoch, through, furthest, reports)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (agent_id, lane, epoch) DO UPDATE SET
+                 through = excluded.through, furthest = excluded.furthest,
+                 reports = excluded.reports",
+            (
+                self.agent,
+                self.lane,
+                self.epoch,
+                self.through,
+                self.furthest,
+                self.reports,
+            ),
+        )?;
+        Ok(())
+    }
+}
+
+pub(super) fn marks(db: &Connection, name: &VantageId) -> Done<Vec<Mark>> {
+    let mut marks = all(
+        db,
+        "SELECT lane, epoch, through FROM ingest_mark WHERE agent_id = ?1",
+        [agent_key(name)],
+        |row| {
+            let (lane, epoch) = spool_of(row, 0)?;
+            Ok(Mark {
+                lane,
+                epoch,
+                through: row.get(2)?,
+            })
+        },
+    )?;
+    marks.sort();
+    Ok(marks)
+}
+
+/// Reads a lane and an epoch.
+fn spool_of(row: &Row<'_>, column: usize) -> rusqlite::Result<(Lane, u64)> {
+    let lane = lane_of(row.get(column)?).ok_or_else(|| broken(column))?;
+    let epoch: i64 = row.get(column + 1)?;
+    Ok((lane, epoch.cast_unsigned()))
+}
+
+fn report_id(row: &Row<'_>, column: usize) -> rusqlite::Result<ReportId> {
+    let (lane, epoch) = spool_of(row, column)?;
+    Ok(ReportId {
+        lane,
+        epoch,
+        seq: row.get(column + 2)?,
+    })
+}
+
+pub(super) fn evidence(
+    db: &Connection,
+    check: CheckId,
+    after: Option<&KeptId>,
+    at_most: usize,
+) -> Done<Vec<Kept>> {
+    let after = after.map_or(Key::FIRST, Key::from);
+    let found = all(
+        db,
+        "SELECT a.name, r.lane, r.epoch, r.seq, r.body, r.hash, r.received_at, r.answers
+         FROM report r JOIN agent a ON a.agent_id = r.agent_id
+         WHERE r.check_id = ?1 AND (r.agent_id, r.lane, r.epoch, r.seq) > (?2, ?3, ?4, ?5)
+         ORDER BY r.agent_id, r.lane, r.epoch, r.seq LIMIT ?6",
+        (
+            check_id(check),
+            after.agent,
+            after.lane,
+            after.epoch,
+            after.seq,
+            limit(at_most),
+        ),
+        |row| {
+            let kept = Kept {
+                id: KeptId {
+                    agent: VantageId(row.get(0)?),
+                    report: report_id(row, 1)?,
+                },
+                body: row.get::<_, Vec<u8>>(4)?.into(),
+                hash: row.get(5)?,
+                received: moment(row.get(6)?),
+                answers: Vec::new(),
+            };
+            Ok((kept, row.get::<_, Vec<u8>>(7)?))
+        },
+    )?;
+    // Most answers are equal: each is read once and shared.
+    let mut read = BTreeMap::new();
+    let kept = found.into_iter().map(|(kept, hashes)| {
+        let answers = hashes.chunks(32).map(|hash| answer(db, &mut read, hash));
+        let answers = answers.collect::<Done<_>>()?;
+        Ok(Kept { answers, ..kept })
+    });
+    kept.collect()
+}
+
+fn answer(db: &Connection, read: &mut BTreeMap<Vec<u8>, Bytes>, hash: &[u8]) -> Done<Bytes> {
+    if let Some(octets) = read.get(hash) {
+        return Ok(octets.clone());
+    }
+    let octets: Option<Vec<u8>> = first(
+        db,
+        "SELECT octets FROM answer WHERE hash = ?1",
+        [hash],
+        |row| row.get(0),
+    )?;
+    let octets = Bytes::from(octets.ok_or_else(|| broken(7))?);
+    read.insert(hash.to_vec(), octets.clone());
+    Ok(octets)
+}
+
+pub(super) fn equivocations(
+    db: &Connection,
+    name: &VantageId,
+    at_most: usize,
+) -> Done<Vec<Equivocation>> {
+    all(
+        db,
+        "SELECT lane, epoch, seq, kept, other, at FROM equivocation
+         WHERE agent_id = ?1 ORDER BY lane, epoch, seq LIMIT ?2",
+        (agent_key(name), limit(at_most)),
+        |row| {
+            Ok(Equivocation {
+                report: report_id(row, 0)?,
+                kept: row.get(3)?,
+                other: row.get(4)?,
+                at: moment(row.get(5)?),
+            })
+        },
+    )
+}

@@ -24,6 +24,7 @@
 pub mod access;
 mod authority;
 mod connect;
+mod crowd;
 mod identity;
 mod invitation;
 mod key;

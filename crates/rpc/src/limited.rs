@@ -4,8 +4,9 @@
 //! the connection lives. Both are kept here, below HTTP/2, so nothing above can forget them.
 
 use std::{
-    future::Future,
+    future::{self, Future},
     io,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -19,7 +20,11 @@ use tokio::{
 };
 use tonic::transport::server::Connected;
 
-use crate::identity::{Caller, Peer};
+use crate::{
+    crowd::Seat,
+    identity::{Caller, Peer},
+    key::KeyHash,
+};
 
 /// How long a caller may take for the first words of HTTP/2, and how long one without
 /// certificate may say nothing.
@@ -29,6 +34,27 @@ const NEWCOMER: Duration = Duration::from_secs(30);
 /// Octets of the connection preface and of the smallest frame after it (RFC 9113, section 3.4).
 /// From there on the keepalive of HTTP/2 watches.
 const PREFACE: usize = 24 + 9;
+
+/// With whom a connection is counted.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Group {
+    /// Everybody without certificate from one network.
+    Network(IpAddr),
+    /// Everybody with one key.
+    Key(KeyHash),
+    /// Every process of one user.
+    User(u32),
+}
+
+impl Group {
+    /// The network of an address, whose hosts are counted as one: /24 or /64.
+    pub(crate) fn network(address: IpAddr) -> Self {
+        Self::Network(match address.to_canonical() {
+            IpAddr::V4(v4) => IpAddr::V4((v4.to_bits() & !0xff).into()),
+            IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
+        })
+    }
+}
 
 /// A connection with its caller and its end.
 pub(crate) struct Limited<S> {
@@ -58,13 +84,21 @@ enum Ended {
     Newcomer,
     #[error("nothing was said for {IDLE:?}")]
     Idle,
+    #[error("another connection has taken its place")]
+    Crowded,
     #[error("the server stops")]
     Stopped,
 }
 
 impl<S> Limited<S> {
-    /// Ends the connection with the caller's certificate, or when `cut` says so or is dropped.
-    pub(crate) fn new(io: S, caller: Caller, mut cut: watch::Receiver<bool>) -> Self {
+    /// Ends the connection with the caller's certificate, when its seat is lost, or when `cut` says
+    /// so or is dropped.
+    pub(crate) fn new(
+        io: S,
+        caller: Caller,
+        mut seat: Seat<Group>,
+        mut cut: watch::Receiver<bool>,
+    ) -> Self {
         let now = Instant::now();
         let last = match &caller.peer {
             Peer::Nobody => Some((now + NEWCOMER, Ended::Newcomer)),
@@ -78,16 +112,19 @@ impl<S> Limited<S> {
             Peer::Local { .. } => None,
         };
         let end = async move {
-            let stopped = async move {
-                let _ = cut.wait_for(|cut| *cut).await;
-                Ended::Stopped
+            let certificate_or_patience = async {
+                match last {
+                    Some((at, why)) => {
+                        sleep_until(at).await;
+                        why
+                    }
+                    None => future::pending().await,
+                }
             };
-            match last {
-                Some((at, why)) => tokio::select! {
-                    () = sleep_until(at) => why,
-                    why = stopped => why,
-                },
-                None => stopped.await,
+            tokio::select! {
+                why = certificate_or_patience => why,
+                () = seat.lost() => Ended::Crowded,
+                _ = cut.wait_for(|cut| *cut) => Ended::Stopped,
             }
         };
         Self {

@@ -4,11 +4,10 @@
 //! A certificate of the other kind is refused during the handshake.
 
 use std::{
-    collections::{HashMap, VecDeque},
     fs,
     future::Future,
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     pin::pin,
@@ -21,7 +20,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener},
     sync::{mpsc, oneshot, watch},
-    task::{AbortHandle, JoinSet},
+    task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -31,8 +30,9 @@ use tonic::{service::Routes, transport::Server};
 use crate::{
     access::Access,
     authority::ServerIdentity,
+    crowd::Crowd,
     identity::{Caller, Kind, Peer, TrustDomain},
-    limited::Limited,
+    limited::{Group, Limited},
     tls::{self, TlsError},
 };
 
@@ -40,8 +40,15 @@ use crate::{
 pub(crate) const MESSAGE: usize = 1024 * 1024;
 
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// Most handshakes at once. See [`Waiting`] for who must go when there are more.
+/// Most handshakes at once. See [`Crowd`] for who must go when there are more.
 const HANDSHAKES: usize = 256;
+/// Most connections without certificate at once.
+const NEWCOMERS: usize = 512;
+/// Most connections with one key: the one in use, one that the other end has lost without our
+/// knowing, and two to spare.
+const OF_ONE_KEY: usize = 4;
+/// Most connections of one local user.
+const OF_ONE_USER: usize = 128;
 /// How long calls may go on after the server was asked to stop.
 const GRACE: Duration = Duration::from_secs(10);
 /// Connections that are ready and not yet served.
@@ -323,8 +330,12 @@ impl TlsDoor {
         done: mpsc::Sender<io::Result<Limited<TlsStream<TcpStream>>>>,
         ended: watch::Receiver<bool>,
     ) {
-        let mut waiting = Waiting::default();
+        let handshakes = Crowd::new(HANDSHAKES, HANDSHAKES);
+        let newcomers = Arc::new(Crowd::new(NEWCOMERS, NEWCOMERS));
+        let members = Arc::new(Crowd::new(usize::MAX, OF_ONE_KEY));
+        let mut tasks = JoinSet::new();
         loop {
+            while tasks.try_join_next().is_some() {}
             let (stream, source) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -332,17 +343,39 @@ impl TlsDoor {
                     continue;
                 }
             };
+            let network = Group::network(source.ip());
+            let mut seat = handshakes.enter(network);
             let config = self.tls.of(self.kind);
             let domain = self.tls.domain.clone();
+            let (newcomers, members) = (Arc::clone(&newcomers), Arc::clone(&members));
             let (done, ended) = (done.clone(), ended.clone());
-            waiting.add(source.ip(), async move {
-                match timeout(HANDSHAKE, handshake(stream, source, config, &domain)).await {
-                    Ok(Ok((stream, caller))) => {
-                        let _ = done.send(Ok(Limited::new(stream, caller, ended))).await;
+            tasks.spawn(async move {
+                let (stream, caller) = tokio::select! {
+                    result = timeout(HANDSHAKE, handshake(stream, source, config, &domain)) => {
+                        match result {
+                            Ok(Ok(greeted)) => greeted,
+                            Ok(Err(error)) => {
+                                tracing::debug!(%source, "handshake failed: {error}");
+                                return;
+                            }
+                            Err(_) => {
+                                tracing::debug!(%source, "no handshake within {HANDSHAKE:?}");
+                                return;
+                            }
+                        }
                     }
-                    Ok(Err(error)) => tracing::debug!(%source, "handshake failed: {error}"),
-                    Err(_) => tracing::debug!(%source, "no handshake within {HANDSHAKE:?}"),
-                }
+                    () = seat.lost() => {
+                        tracing::debug!(%source, "too many handshakes");
+                        return;
+                    }
+                };
+                let seat = match caller.peer.certificate() {
+                    None => newcomers.enter(network),
+                    Some(certified) => members.enter(Group::Key(certified.key)),
+                };
+                let _ = done
+                    .send(Ok(Limited::new(stream, caller, seat, ended)))
+                    .await;
             });
         }
     }
@@ -374,55 +407,6 @@ async fn handshake(
     Ok((stream, caller))
 }
 
-/// Handshakes that are not finished.
-///
-/// If there are too many, the network that has most of them loses its oldest. So whoever opens
-/// connections and says nothing takes the places of its own neighbours first, and of those who
-/// have waited longest; a healthy handshake is over long before.
-#[derive(Default)]
-struct Waiting {
-    tasks: JoinSet<()>,
-    oldest_first: VecDeque<(IpAddr, AbortHandle)>,
-}
-
-impl Waiting {
-    fn add(&mut self, source: IpAddr, handshake: impl Future<Output = ()> + Send + 'static) {
-        while self.tasks.try_join_next().is_some() {}
-        if self.oldest_first.len() >= HANDSHAKES {
-            self.oldest_first.retain(|(_, task)| !task.is_finished());
-        }
-        if self.oldest_first.len() >= HANDSHAKES
-            && let Some((_, task)) = self
-                .most_crowded()
-                .and_then(|at| self.oldest_first.remove(at))
-        {
-            task.abort();
-        }
-        let task = self.tasks.spawn(handshake);
-        self.oldest_first.push_back((network(source), task));
-    }
-
-    /// Where the oldest handshake is of the network that has most.
-    fn most_crowded(&self) -> Option<usize> {
-        let mut count = HashMap::new();
-        for (network, _) in &self.oldest_first {
-            *count.entry(network).or_insert(0) += 1;
-        }
-        let most = count.values().copied().max()?;
-        self.oldest_first
-            .iter()
-            .position(|(network, _)| count.get(network) == Some(&most))
-    }
-}
-
-/// The network whose hosts are counted as one: /24 or /64.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4((v4.to_bits() & !0xff).into()),
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
-    }
-}
-
 #[derive(Debug)]
 struct LocalDoor {
     listener: UnixListener,
@@ -452,6 +436,7 @@ impl LocalDoor {
     fn open(self, ended: watch::Receiver<bool>) -> Opened<tokio::net::UnixStream> {
         let (done, ready) = mpsc::channel(READY);
         let mut admitting = JoinSet::new();
+        let users = Crowd::new(usize::MAX, OF_ONE_USER);
         admitting.spawn(async move {
             loop {
                 let stream = match self.listener.accept().await {
@@ -473,8 +458,9 @@ impl LocalDoor {
                     source: None,
                     exporter: None,
                 };
+                let seat = users.enter(Group::User(peer.uid()));
                 let _ = done
-                    .send(Ok(Limited::new(stream, caller, ended.clone())))
+                    .send(Ok(Limited::new(stream, caller, seat, ended.clone())))
                     .await;
             }
         });

@@ -13,7 +13,10 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -46,6 +49,8 @@ pub struct Kept {
     pub standings: Mutex<BTreeMap<String, Standing>>,
     /// Secrets that came in.
     pub secrets: Mutex<Vec<Vec<u8>>>,
+    /// Messages of agents that came in.
+    pub heard: AtomicUsize,
 }
 
 pub struct Toy {
@@ -80,6 +85,7 @@ impl Toy {
             enrolled: Mutex::default(),
             standings: Mutex::default(),
             secrets: Mutex::default(),
+            heard: AtomicUsize::default(),
         });
         let (stop, stopped) = watch::channel(false);
         let until = |mut stopped: watch::Receiver<bool>| async move {
@@ -289,8 +295,10 @@ impl AgentService for Service {
         let Peer::Agent(certified) = Caller::of(&request)?.peer.clone() else {
             return Err(Status::internal("not an agent"));
         };
+        let kept = Arc::clone(&self.0);
         let answers = request.into_inner().map(move |message| {
             message?;
+            kept.heard.fetch_add(1, Ordering::Relaxed);
             Ok(ToAgent {
                 kind: Some(to_agent::Kind::Welcome(Welcome {
                     features: vec![certified.name.to_string()],
@@ -342,4 +350,93 @@ answers! {
     ban_agent BanAgentRequest Agent
     invite_operator InviteOperatorRequest Invitation
     get_status GetStatusRequest Status
+}
+
+/// A client's TLS, made by hand.
+pub mod raw {
+    use std::sync::Arc;
+
+    use bailiwick_rpc::{Authority, Kind, PublicKey};
+    use rustls::{
+        ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion,
+        client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        crypto::ring,
+        pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime},
+    };
+
+    pub type Chain = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+    /// Certificate and key of a member.
+    pub fn member(authority: &Authority, kind: Kind, name: &str) -> Chain {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let spki = rcgen::PublicKeyData::subject_public_key_info(&key);
+        let public = PublicKey::from_spki(&spki).unwrap();
+        let now = std::time::SystemTime::now();
+        let issued = authority
+            .issue(kind, &super::name(name), &public, now)
+            .unwrap();
+        (issued.chain, private(&key))
+    }
+
+    pub fn private(key: &rcgen::KeyPair) -> PrivateKeyDer<'static> {
+        PrivatePkcs8KeyDer::from(key.serialize_der()).into()
+    }
+
+    /// A client that believes anybody, and offers whatever the library can.
+    pub fn client(
+        versions: &[&'static SupportedProtocolVersion],
+        own: Option<Chain>,
+    ) -> ClientConfig {
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anybody));
+        let mut config = match own {
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key).unwrap(),
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        config
+    }
+
+    #[derive(Debug)]
+    struct Anybody;
+
+    impl ServerCertVerifier for Anybody {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &ServerName<'_>,
+            _: &[u8],
+            _: UnixTime,
+        ) -> Result<ServerCertVerified, Error> {
+            Ok(ServerCertVerified::assertion())
+        }
+
+        fn verify_tls12_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            ring::default_provider()
+                .signature_verification_algorithms
+                .supported_schemes()
+        }
+    }
 }

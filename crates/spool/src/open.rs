@@ -74,6 +74,7 @@ impl<D: Disk> Spool<D> {
             state: State::Durable,
             now: Duration::ZERO,
             epochs: Vec::new(),
+            found_is_durable: false,
             generation: 0,
             segments: BTreeMap::new(),
             next_segment: 0,
@@ -110,6 +111,9 @@ impl<D: Disk> Spool<D> {
         let marks = self.load_marks(names, opened);
         self.generation = marks.generation;
         self.epochs = marks.epochs;
+        // Later than all that is known, or else the order of epochs would be lost with a segment.
+        let since = self.epochs.iter().map(|epoch| epoch.since).max();
+        self.next_segment = since.map_or(0, |since| since.saturating_add(1));
         let mut segments: Vec<SegmentName> = names
             .iter()
             .filter_map(|name| SegmentName::parse(name))
@@ -260,6 +264,7 @@ impl<D: Disk> Spool<D> {
         self.reserve_marks(names)?;
         self.names_changed = true;
         self.sync_names()?;
+        self.found_is_durable = true;
         self.write_marks()?;
         self.remove_done()
     }

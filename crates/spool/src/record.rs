@@ -72,22 +72,20 @@ pub(crate) fn scan(
     mut record: impl FnMut(usize, Record<'_>),
     mut damage: impl FnMut(Range<usize>),
 ) {
-    let (mut at, mut last, mut bad) = (0, 0, None);
+    let (mut at, mut bad) = (0, None);
     if segment.starts_with(MAGIC) {
         at = MAGIC.len();
     }
     while at < segment.len() {
         match read(&segment[at..], worth, epoch) {
-            // An old record behind a newer one is what an overwritten end left.
-            Some(found) if found.seq > last => {
+            Some(found) => {
                 if let Some(from) = bad.take() {
                     damage(from..at);
                 }
                 record(at, found);
-                last = found.seq;
                 at += HEADER + found.payload.len();
             }
-            _ => {
+            None => {
                 bad.get_or_insert(at);
                 at = candidate(segment, at + 1, epoch);
             }

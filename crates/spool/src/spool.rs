@@ -113,6 +113,9 @@ pub struct Spool<D> {
     pub(crate) now: Duration,
     /// In the order of their opening, this one last. Never empty.
     pub(crate) epochs: Vec<Epoch>,
+    /// Whether what the opening found was brought to stable storage. It can have been read from
+    /// the system's memory alone.
+    pub(crate) found_is_durable: bool,
     /// Of the marks that were written last.
     pub(crate) generation: u64,
     pub(crate) segments: BTreeMap<u32, Segment>,
@@ -239,14 +242,12 @@ impl<D: Disk> Spool<D> {
     /// Says whether a report is on stable storage and not acknowledged.
     #[must_use]
     pub fn is_spooled(&self, id: ReportId) -> bool {
-        let epoch = self
-            .epochs
-            .iter()
-            .rev()
-            .find(|known| known.epoch == id.epoch);
-        epoch
+        let mut epochs = self.epochs.iter().rev();
+        epochs
+            .find(|epoch| epoch.epoch == id.epoch)
             .and_then(|epoch| epoch.lane(id.lane).get(id.seq))
             .is_some_and(|slot| matches!(slot.place, Place::Disk { .. }))
+            && (self.found_is_durable || id.epoch == self.epoch())
     }
 
     /// Returns how many reports of a lane are not acknowledged, gaps not counted.

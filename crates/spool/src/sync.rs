@@ -217,6 +217,8 @@ impl<D: Disk> Spool<D> {
         let victim = self
             .segments
             .iter()
+            // One without a record would give nothing back, and be made again at once.
+            .filter(|(_, segment)| segment.octets > record::MAGIC.len() as u64)
             .filter(|(_, segment)| segment.waiting == 0 || segment.name.worth <= worth)
             .min_by_key(|(number, segment)| (segment.waiting > 0, segment.name.worth, **number))
             .map(|(number, segment)| (*number, segment.name));

@@ -1,7 +1,5 @@
 //! What a spool promises, on a real directory.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
-
 use std::{path::Path, time::Duration};
 
 use bailiwick_core::report::{Lane, ReportId};

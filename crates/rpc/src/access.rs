@@ -9,12 +9,13 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::SystemTime,
 };
 
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use crate::identity::{Caller, Peer};
+use crate::identity::{Caller, Certified, Peer};
 
 /// Who may make a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -170,9 +171,11 @@ impl Access {
     ///
     /// Returns why not.
     pub fn check(&self, path: &str, caller: &Caller) -> Result<(), Refusal> {
-        let standing = match caller.peer {
+        let ended = |certified: &Certified| certified.not_after < SystemTime::now();
+        let standing = match &caller.peer {
             Peer::Nobody => Standing::Unknown,
-            _ => self.standings.standing(&caller.peer),
+            peer if peer.certificate().is_some_and(ended) => Standing::Unknown,
+            peer => self.standings.standing(peer),
         };
         decide(path, &caller.peer, standing)
     }

@@ -459,3 +459,349 @@ pub(crate) fn pem(certificate: &CertificateDer<'_>) -> String {
     text.push_str("-----END CERTIFICATE-----\n");
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use proptest::prelude::*;
+    use webpki::{ALL_VERIFICATION_ALGS, KeyUsage, anchor_from_trusted_cert};
+
+    use super::*;
+    use crate::identity::Peer;
+
+    fn now() -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn authority() -> Authority {
+        Authority::create("a.test".parse().unwrap(), now()).unwrap()
+    }
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    fn agent(authority: &Authority, now: SystemTime) -> Issued {
+        let key = Key::generate().unwrap();
+        authority
+            .issue(Kind::Agent, &name("fra-1"), &key.public(), now)
+            .unwrap()
+    }
+
+    /// Whether a chain is good for a use at a moment, by the library that servers use.
+    fn good(
+        authority: &Authority,
+        chain: &[CertificateDer<'_>],
+        usage: KeyUsage,
+        at: SystemTime,
+    ) -> Result<(), webpki::Error> {
+        let anchor = anchor_from_trusted_cert(&authority.root).unwrap();
+        let at = at.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        EndEntityCert::try_from(&chain[0])?
+            .verify_for_usage(
+                ALL_VERIFICATION_ALGS,
+                &[anchor],
+                &chain[1..],
+                rustls::pki_types::UnixTime::since_unix_epoch(at),
+                usage,
+                None,
+                None,
+            )
+            .map(|_| ())
+    }
+
+    #[test]
+    fn a_certificate_lives_as_long_as_it_should_and_is_for_one_use() {
+        let authority = authority();
+        let (now, minute) = (now(), Duration::from_secs(60));
+        let key = Key::generate().unwrap().public();
+        let member = |kind| authority.issue(kind, &name("a"), &key, now).unwrap().chain;
+        let server = authority.server(now).unwrap().credentials.chain().to_vec();
+        let client = KeyUsage::client_auth;
+        let cases = [
+            (member(Kind::Agent), client(), 24 * 60, "an agent: a day"),
+            (
+                member(Kind::Operator),
+                client(),
+                12 * 60,
+                "an operator: half a day",
+            ),
+            (
+                server,
+                KeyUsage::server_auth(),
+                30 * 24 * 60,
+                "a server: 30 days",
+            ),
+        ];
+        for (chain, usage, minutes, why) in cases {
+            let good_at = |at| good(&authority, &chain, usage, at).is_ok();
+            assert!(good_at(now), "{why}");
+            assert!(good_at(now - 4 * minute), "{why}");
+            assert!(!good_at(now - 6 * minute), "{why}");
+            assert!(good_at(now + (minutes - 1) * minute), "{why}");
+            assert!(!good_at(now + (minutes + 1) * minute), "{why}");
+            let other = match minutes {
+                43_200 => KeyUsage::client_auth(),
+                _ => KeyUsage::server_auth(),
+            };
+            assert!(good(&authority, &chain, other, now).is_err(), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_says_who_and_nothing_else() {
+        let authority = authority();
+        let domain = authority.trust_domain();
+        let key = Key::generate().unwrap().public();
+        let issued = authority
+            .issue(Kind::Agent, &name("fra-1"), &key, now())
+            .unwrap();
+        let read = EndEntityCert::try_from(&issued.chain[0]).unwrap();
+        let names: Vec<_> = read.valid_uri_names().collect();
+        assert_eq!(names, ["bailiwick://a.test/agent/fra-1"]);
+        assert_eq!(read.valid_dns_names().count(), 0);
+        let Some(Peer::Agent(certified)) = Peer::certified(domain, &issued.chain[0]) else {
+            panic!("not an agent");
+        };
+        assert_eq!(certified.name, name("fra-1"));
+        assert_eq!(certified.key, key.hash());
+        assert_eq!(certified.serial, issued.serial);
+        assert_eq!(certified.not_after, issued.not_after);
+        let elsewhere = "a.tes".parse().unwrap();
+        assert_eq!(Peer::certified(&elsewhere, &issued.chain[0]), None);
+        for not_a_member in &issued.chain[1..] {
+            assert_eq!(Peer::certified(domain, not_a_member), None);
+        }
+        let server = authority.server(now()).unwrap();
+        assert_eq!(
+            Peer::certified(domain, &server.credentials.chain()[0]),
+            None
+        );
+    }
+
+    #[test]
+    fn serial_numbers_do_not_come_twice() {
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..10_000 {
+            let serial = serial().unwrap();
+            assert_eq!(serial.0[0] >> 6, 1, "positive, and 16 octets long");
+            assert!(seen.insert(serial));
+        }
+    }
+
+    #[test]
+    fn nothing_outlives_what_it_was_signed_with() {
+        let mut authority = authority();
+        let near_the_end = authority.issuing_ends() - Duration::from_secs(3600);
+        let issued = agent(&authority, near_the_end);
+        assert_eq!(issued.not_after, authority.issuing_ends());
+        let after = authority.issuing_ends();
+        let key = Key::generate().unwrap().public();
+        let ended = authority.issue(Kind::Agent, &name("a"), &key, after);
+        assert!(matches!(ended, Err(AuthorityError::Ended)));
+        assert!(matches!(
+            authority.server(after),
+            Err(AuthorityError::Ended)
+        ));
+
+        // A new one below the same root: who trusts the root notices nothing.
+        let pin = authority.pin();
+        let old = agent(&authority, near_the_end);
+        authority.renew_issuing(near_the_end).unwrap();
+        assert_eq!(authority.pin(), pin);
+        let new = agent(&authority, after);
+        let client = KeyUsage::client_auth;
+        assert_eq!(good(&authority, &old.chain, client(), near_the_end), Ok(()));
+        assert_eq!(good(&authority, &new.chain, client(), after), Ok(()));
+
+        let ten_years = now() + ROOT;
+        authority.renew_issuing(ten_years - 10 * DAY).unwrap();
+        assert!(
+            authority.issuing_ends() <= ten_years,
+            "not longer than the root"
+        );
+        let ended = authority.renew_issuing(ten_years + DAY);
+        assert!(matches!(ended, Err(AuthorityError::Ended)));
+    }
+
+    #[test]
+    fn an_authority_is_read_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca");
+        let authority = authority();
+        authority.save(&path).unwrap();
+        let read = Authority::load(&path).unwrap();
+        assert_eq!(read.pin(), authority.pin());
+        assert_eq!(read.trust_domain(), authority.trust_domain());
+        assert_eq!(read.root(), authority.root());
+        assert_eq!(
+            whole_seconds(read.issuing_ends()).unwrap(),
+            whole_seconds(authority.issuing_ends()).unwrap()
+        );
+        let issued = agent(&read, now());
+        let client = KeyUsage::client_auth();
+        assert_eq!(good(&authority, &issued.chain, client, now()), Ok(()));
+        for file in fs::read_dir(&path).unwrap() {
+            let mode = file.unwrap().metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn the_key_of_the_root_may_be_kept_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca");
+        authority().save(&path).unwrap();
+        fs::remove_file(path.join(ROOT_KEY)).unwrap();
+        let mut read = Authority::load(&path).unwrap();
+        agent(&read, now());
+        let away = read.renew_issuing(now());
+        assert!(matches!(away, Err(AuthorityError::RootIsAway)));
+        assert!(format!("{read:?}").contains("root_is_here: false"));
+    }
+
+    #[test]
+    fn what_is_open_mixed_or_missing_is_refused() {
+        type Harm = fn(&Path);
+        let chmod = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let cases: [(Harm, &str); 9] = [
+            (
+                |path| drop(fs::remove_file(path.join(ISSUING_KEY))),
+                "No such file",
+            ),
+            (
+                |path| drop(fs::remove_file(path.join(ROOT_CERTIFICATE))),
+                "No such file",
+            ),
+            (|path| swap(path, ROOT_KEY, ISSUING_KEY), "does not belong"),
+            (
+                |path| swap(path, ROOT_CERTIFICATE, ISSUING_CERTIFICATE),
+                "does not belong",
+            ),
+            (
+                |path| drop(fs::copy(path.join(ROOT_KEY), path.join(ISSUING_KEY))),
+                "not belong",
+            ),
+            (
+                |path| fs::write(path.join(ROOT_KEY), "").unwrap(),
+                "does not hold a private key",
+            ),
+            (
+                |path| fs::write(path.join(ROOT_CERTIFICATE), "x").unwrap(),
+                "a certificate in PEM",
+            ),
+            (
+                |path| fs::write(path.join(ISSUING_KEY), [0xff; 99]).unwrap(),
+                "private key",
+            ),
+            (|path| other_domain(path), "does not belong"),
+        ];
+        for (harm, wanted) in cases {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("ca");
+            authority().save(&path).unwrap();
+            harm(&path);
+            let error = Authority::load(&path).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{wanted}: {error}");
+        }
+        for (file, wanted) in [
+            (ROOT_KEY, "chmod 600"),
+            (ISSUING_KEY, "chmod 600"),
+            (ISSUING_CERTIFICATE, "chmod 600"),
+            ("", "chmod 700"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("ca");
+            authority().save(&path).unwrap();
+            chmod(&path.join(file), 0o750);
+            let error = Authority::load(&path).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{file}: {error}");
+        }
+    }
+
+    fn swap(path: &Path, one: &str, two: &str) {
+        let (one, two, third) = (path.join(one), path.join(two), path.join("third"));
+        fs::rename(&one, &third).unwrap();
+        fs::rename(&two, &one).unwrap();
+        fs::rename(&third, &two).unwrap();
+    }
+
+    /// The issuing authority of another trust domain, with its key.
+    fn other_domain(path: &Path) {
+        let other = Authority::create("b.test".parse().unwrap(), now()).unwrap();
+        other.issuing_key.save(&path.join(ISSUING_KEY)).unwrap();
+        private_file::write(
+            &path.join(ISSUING_CERTIFICATE),
+            pem(&other.issuing).as_bytes(),
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn another_root_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca");
+        let first = authority();
+        first.save(&path).unwrap();
+        first.save(&path).unwrap();
+        let error = authority().save(&path).unwrap_err().to_string();
+        assert!(error.contains("is not replaced"), "{error}");
+        assert_eq!(Authority::load(&path).unwrap().pin(), first.pin());
+    }
+
+    #[test]
+    fn a_key_that_is_no_authority_signs_nothing_that_is_believed() {
+        let authority = authority();
+        let agent_key = Key::generate().unwrap();
+        let agent = authority
+            .issue(Kind::Agent, &name("evil"), &agent_key.public(), now())
+            .unwrap();
+        let mut as_issuer = CertificateParams::default();
+        as_issuer.distinguished_name = DistinguishedName::new();
+        as_issuer
+            .distinguished_name
+            .push(DnType::CommonName, "evil");
+        let issuer = Issuer::from_params(&as_issuer, agent_key.pair());
+        let mut leaf = CertificateParams::default();
+        let uri = Kind::Agent.uri(authority.trust_domain(), &name("fra-1"));
+        leaf.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
+        let key = Key::generate().unwrap();
+        let leaf = leaf.signed_by(&key.public(), &issuer).unwrap();
+        let mut chain = vec![leaf.der().clone()];
+        chain.extend(agent.chain);
+        let result = good(&authority, &chain, KeyUsage::client_auth(), now());
+        assert!(result.is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        /// Whatever a certificate's names are: only those that we write name a member.
+        #[test]
+        fn only_names_of_our_form_are_members(
+            word in "(agent|operator|root|Agent|)",
+            name in "[a-z0-9./%:-]{0,12}",
+            domain in "(a\\.test|b\\.test|a\\.test\\.|A\\.TEST|)",
+            scheme in "(bailiwick|spiffe|Bailiwick)",
+        ) {
+            let uri = format!("{scheme}://{domain}/{word}/{name}");
+            let key = Key::generate().unwrap();
+            let mut params = CertificateParams::default();
+            params.serial_number = Some(SerialNumber::from_slice(&serial().unwrap().0));
+            let Ok(san) = uri.clone().try_into() else { return Ok(()) };
+            params.subject_alt_names = vec![SanType::URI(san)];
+            let certificate = params.self_signed(key.pair()).unwrap();
+            let read = Peer::certified(&"a.test".parse().unwrap(), certificate.der());
+            let ours = scheme == "bailiwick"
+                && domain == "a.test"
+                && ["agent", "operator"].contains(&&*word)
+                && name.parse::<Name>().is_ok();
+            prop_assert_eq!(read.is_some(), ours, "{}", uri);
+        }
+    }
+}

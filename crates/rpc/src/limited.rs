@@ -63,6 +63,7 @@ pub(crate) struct Limited<S> {
     end: Pin<Box<dyn Future<Output = Ended> + Send>>,
     idle: Pin<Box<Sleep>>,
     phase: Phase,
+    ended: Option<Ended>,
 }
 
 /// What silence means now.
@@ -133,23 +134,32 @@ impl<S> Limited<S> {
             end: Box::pin(end),
             idle: Box::pin(sleep_until(now + IDLE)),
             phase: Phase::Opening(PREFACE),
+            ended: None,
         }
     }
 
     /// Whether the connection is over. If not, the task is woken when it is.
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        let why = match self.end.as_mut().poll(context) {
-            Poll::Ready(why) => why,
-            Poll::Pending => {
-                if matches!(self.phase, Phase::Member) {
-                    return Poll::Pending;
-                }
-                ready!(self.idle.as_mut().poll(context));
-                Ended::Idle
-            }
+        let why = match self.ended {
+            Some(why) => why,
+            None => ready!(self.poll_why(context)),
         };
-        tracing::debug!(source = ?self.caller.source, "connection ended: {why}");
+        if self.ended.is_none() {
+            tracing::debug!(source = ?self.caller.source, "connection ended: {why}");
+            self.ended = Some(why);
+        }
         Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, why))
+    }
+
+    fn poll_why(&mut self, context: &mut Context<'_>) -> Poll<Ended> {
+        if let Poll::Ready(why) = self.end.as_mut().poll(context) {
+            return Poll::Ready(why);
+        }
+        if matches!(self.phase, Phase::Member) {
+            return Poll::Pending;
+        }
+        ready!(self.idle.as_mut().poll(context));
+        Poll::Ready(Ended::Idle)
     }
 
     fn heard(&mut self, octets: usize) {
@@ -238,5 +248,181 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Limited<S> {
 
     fn is_write_vectored(&self) -> bool {
         self.io.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+    use crate::{
+        crowd::Crowd,
+        identity::{Certified, Serial},
+    };
+
+    struct Ends {
+        far: DuplexStream,
+        near: Limited<DuplexStream>,
+        crowd: Crowd<Group>,
+        cut: watch::Sender<bool>,
+    }
+
+    /// A connection of somebody, in a crowd of one, with a buffer of 64 octets.
+    fn connection(peer: Peer) -> Ends {
+        let (far, io) = duplex(64);
+        let (cut, ended) = watch::channel(false);
+        let crowd = Crowd::new(1, 1);
+        let caller = Caller {
+            peer,
+            source: None,
+            exporter: None,
+        };
+        let seat = crowd.enter(Group::User(0));
+        let near = Limited::new(io, caller, seat, ended);
+        Ends {
+            far,
+            near,
+            crowd,
+            cut,
+        }
+    }
+
+    fn agent(life: Duration) -> Peer {
+        Peer::Agent(Certified {
+            name: "a".parse().unwrap(),
+            key: KeyHash([0; 32]),
+            serial: Serial([0; 16]),
+            not_after: SystemTime::now() + life,
+        })
+    }
+
+    const LOCAL: Peer = Peer::Local {
+        uid: 0,
+        gid: 0,
+        pid: None,
+    };
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// Says `words` one after the other with a pause before each, and returns after how many
+    /// seconds the connection ended, and why.
+    async fn until_the_end(peer: Peer, words: &[usize], pause: Duration) -> (u64, String) {
+        let began = Instant::now();
+        let mut ends = connection(peer);
+        let talk = async {
+            for octets in words {
+                tokio::time::sleep(pause).await;
+                if ends.far.write_all(&vec![0; *octets]).await.is_err() {
+                    break;
+                }
+            }
+            future::pending::<()>().await;
+        };
+        let mut buffer = [0; 64];
+        let listen = async {
+            loop {
+                if let Err(error) = ends.near.read(&mut buffer).await {
+                    return error.to_string();
+                }
+            }
+        };
+        let why = tokio::select! {
+            () = talk => unreachable!(),
+            why = listen => why,
+        };
+        // Asked again, it says the same.
+        let again = ends.near.read(&mut buffer).await.unwrap_err();
+        assert_eq!(again.to_string(), why);
+        (began.elapsed().as_secs(), why)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends_a_connection() {
+        let second = Duration::from_secs(1);
+        let nobody = || Peer::Nobody;
+        let cases: [(Peer, &[usize], u64, &str, &str); 8] = [
+            (nobody(), &[], 5, "nothing was said", "no word at all"),
+            (agent(HOUR), &[], 5, "nothing was said", "nor of an agent"),
+            (LOCAL, &[], 5, "nothing was said", "nor of a local process"),
+            (
+                nobody(),
+                &[1; 60],
+                5,
+                "nothing was said",
+                "a drip does not help",
+            ),
+            (
+                agent(HOUR),
+                &[1; 60],
+                5,
+                "nothing was said",
+                "nor that of an agent",
+            ),
+            (
+                nobody(),
+                &[33],
+                6,
+                "nothing was said",
+                "the preface, and nothing more",
+            ),
+            (
+                nobody(),
+                &[33, 1, 1, 1],
+                9,
+                "nothing was said",
+                "five seconds after the last",
+            ),
+            (
+                nobody(),
+                &[33; 60],
+                30,
+                "without certificate",
+                "talking for ever",
+            ),
+        ];
+        for (peer, words, seconds, reason, why) in cases {
+            let (ended, said) = until_the_end(peer, words, second).await;
+            assert_eq!(ended, seconds, "{why}");
+            assert!(said.contains(reason), "{why}: {said}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_ends_with_its_certificate() {
+        for life in [Duration::from_secs(7), HOUR, 24 * HOUR] {
+            let (ended, said) = until_the_end(agent(life), &[33], Duration::ZERO).await;
+            assert!(ended.abs_diff(life.as_secs()) <= 1, "{life:?}: {ended}");
+            assert!(said.contains("certificate has ended"), "{said}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_ends_when_its_seat_is_lost_or_the_server_stops() {
+        let mut buffer = [0; 64];
+        let mut ends = connection(LOCAL);
+        let _another = ends.crowd.enter(Group::User(0));
+        let said = ends.near.read(&mut buffer).await.unwrap_err().to_string();
+        assert!(said.contains("taken its place"), "{said}");
+
+        let mut ends = connection(LOCAL);
+        ends.cut.send_replace(true);
+        let said = ends.near.read(&mut buffer).await.unwrap_err().to_string();
+        assert!(said.contains("stops"), "{said}");
+
+        let mut ends = connection(LOCAL);
+        drop(ends.cut);
+        let said = ends.near.read(&mut buffer).await.unwrap_err().to_string();
+        assert!(said.contains("stops"), "the server is gone: {said}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_does_not_outlive_the_end() {
+        let mut ends = connection(agent(HOUR));
+        ends.far.write_all(&[0; 33]).await.unwrap();
+        ends.near.read_exact(&mut [0; 33]).await.unwrap();
+        let began = Instant::now();
+        let error = ends.near.write_all(&[0; 65]).await.unwrap_err();
+        assert!(error.to_string().contains("certificate"), "{error}");
+        assert!(began.elapsed().as_secs().abs_diff(3600) <= 1);
     }
 }

@@ -483,3 +483,53 @@ async fn refused(error: &io::Error) {
     tracing::warn!("cannot accept a connection: {error}");
     sleep(Duration::from_millis(50)).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener as StdUnixListener;
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, duplex},
+        time::Instant,
+    };
+
+    use super::*;
+
+    /// The first words of HTTP/2: the preface and empty settings.
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    /// An acknowledgement of settings.
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 1, 0, 0, 0, 0];
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_answer_a_ping_is_gone_after_thirty_seconds() {
+        let (mut far, near) = duplex(4096);
+        let incoming = tokio_stream::once(Ok::<_, io::Error>(near));
+        let serving = server_builder()
+            .add_routes(Routes::default())
+            .serve_with_incoming(incoming);
+        tokio::spawn(serving);
+        far.write_all(PREFACE).await.unwrap();
+        far.write_all(SETTINGS).await.unwrap();
+        let began = Instant::now();
+        let mut heard = Vec::new();
+        far.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(began.elapsed().as_secs(), 30);
+        let pinged = heard.windows(5).any(|frame| frame == [0, 0, 8, 6, 0]);
+        assert!(pinged, "{heard:?}");
+    }
+
+    #[tokio::test]
+    async fn a_socket_is_for_owner_and_group_and_only_a_dead_one_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sock");
+        drop(StdUnixListener::bind(&path).unwrap()); // Left behind.
+        let living = OperatorListener::bind_local(&path, None).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o660);
+        let error = OperatorListener::bind_local(&path, None).unwrap_err();
+        assert!(error.to_string().contains("in use"), "{error}");
+        assert!(path.exists(), "and the living one stays");
+        drop(living);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,340 @@
+//! Callers who say nothing, too much, or the same again and again; and one who only wants his
+//! answers meanwhile.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
+
+mod toy;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bailiwick_rpc::{
+    Credentials, Kind, Link,
+    agent::{FromAgent, Hello, ToAgent, from_agent},
+};
+use rustls::{pki_types::ServerName, version::TLS13};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    sync::mpsc,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Streaming};
+
+use toy::{Toy, hello, raw};
+
+/// What a busy machine may add to any time here.
+const SLACK: Duration = Duration::from_millis(1500);
+
+/// The first words of HTTP/2: the preface and empty settings.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// A session in use.
+struct Session {
+    _link: Link,
+    say: mpsc::Sender<FromAgent>,
+    answers: Streaming<ToAgent>,
+}
+
+impl Session {
+    async fn open(link: Link) -> Self {
+        let (say, said) = mpsc::channel(1);
+        let answers = link.agent().session(ReceiverStream::new(said)).await;
+        Self {
+            _link: link,
+            say,
+            answers: answers.unwrap().into_inner(),
+        }
+    }
+
+    /// One message and its answer.
+    async fn ask(&mut self) -> Duration {
+        let began = Instant::now();
+        self.say.send(hello()).await.unwrap();
+        self.answers.message().await.unwrap().unwrap();
+        began.elapsed()
+    }
+
+    /// The slowest but one of a hundred.
+    async fn p99(&mut self) -> Duration {
+        let mut times = Vec::new();
+        for _ in 0..100 {
+            times.push(self.ask().await);
+            sleep(Duration::from_millis(2)).await;
+        }
+        times.sort_unstable();
+        times[98]
+    }
+}
+
+async fn tcp(from: [u8; 4], to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::from(from), 0).into()).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+async fn tls(toy: &Toy, member: Option<&str>) -> TlsStream<TcpStream> {
+    let own = member.map(|name| raw::member(&toy.kept.authority, Kind::Agent, name));
+    let config = Arc::new(raw::client(&[&TLS13], own));
+    let name = ServerName::try_from("bailiwick.internal").unwrap();
+    let stream = TcpStream::connect(toy.agents).await.unwrap();
+    TlsConnector::from(config)
+        .connect(name, stream)
+        .await
+        .unwrap()
+}
+
+/// When the other end hangs up.
+async fn hung_up(mut stream: impl tokio::io::AsyncRead + Unpin) -> Duration {
+    let began = Instant::now();
+    let mut buffer = [0; 1024];
+    while let Ok(1..) = stream.read(&mut buffer).await {}
+    began.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_says_nothing_is_sent_away_after_five_seconds() {
+    let toy = Toy::start().await;
+    let mut waiting = JoinSet::new();
+    let mut wait = |why: &'static str,
+                    hung_up: std::pin::Pin<Box<dyn Future<Output = _> + Send>>| {
+        waiting.spawn(async move { (why, hung_up.await) });
+    };
+    wait(
+        "no TLS",
+        Box::pin(hung_up(tcp([127, 0, 0, 1], toy.agents).await)),
+    );
+    let mut half = tcp([127, 0, 0, 1], toy.agents).await;
+    half.write_all(&[22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3])
+        .await
+        .unwrap();
+    wait("half a hello", Box::pin(hung_up(half)));
+    wait("no HTTP/2", Box::pin(hung_up(tls(&toy, None).await)));
+    wait(
+        "no HTTP/2 from an agent",
+        Box::pin(hung_up(tls(&toy, Some("a")).await)),
+    );
+    let mut idle = tls(&toy, None).await;
+    idle.write_all(PREFACE).await.unwrap();
+    wait("no call", Box::pin(hung_up(idle)));
+    while let Some(result) = waiting.join_next().await {
+        let (why, waited) = result.unwrap();
+        assert!(waited >= Duration::from_millis(4_500), "{why}: {waited:?}");
+        assert!(waited < Duration::from_secs(5) + SLACK, "{why}: {waited:?}");
+    }
+    toy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_open_handshakes_harm_nobody() {
+    let toy = Toy::start().await;
+    let (own, another) = (toy.agent("a"), toy.agent("b"));
+    let mut session = Session::open(toy.for_agents().connect(Some(&own)).await.unwrap()).await;
+    let quiet = session.p99().await;
+
+    let mut half_open = Vec::new();
+    for at in 0..2_000_u16 {
+        let [_, host] = at.to_be_bytes();
+        half_open.push(tcp([127, 0, 1, host.max(1)], toy.agents).await);
+    }
+    let busy = session.p99().await;
+    assert!(
+        busy < quiet * 2 + Duration::from_millis(250),
+        "{quiet:?}, then {busy:?}"
+    );
+    // Somebody else comes in, while those places are all taken.
+    let began = Instant::now();
+    let link = toy.for_agents().connect(Some(&another)).await.unwrap();
+    Session::open(link).await.ask().await;
+    assert!(began.elapsed() < SLACK, "{:?}", began.elapsed());
+    // All but 256 were sent away at once.
+    let mut still_there = 0;
+    for stream in &mut half_open {
+        if timeout(Duration::from_millis(1), stream.read(&mut [0]))
+            .await
+            .is_err()
+        {
+            still_there += 1;
+        }
+    }
+    assert!((200..=256).contains(&still_there), "{still_there}");
+    session.ask().await;
+    drop((session, half_open));
+    toy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_stall_harm_nobody() {
+    let toy = Toy::start().await;
+    let own = toy.agent("a");
+    let mut session = Session::open(toy.for_agents().connect(Some(&own)).await.unwrap()).await;
+    let quiet = session.p99().await;
+    let mut stalled = Vec::new();
+    for at in 0..200 {
+        let name = format!("stall-{at}");
+        let mut stream = tls(&toy, (at % 2 == 0).then_some(&*name)).await;
+        stream.write_all(PREFACE).await.unwrap();
+        stalled.push(stream);
+    }
+    let busy = session.p99().await;
+    assert!(
+        busy < quiet * 2 + Duration::from_millis(250),
+        "{quiet:?}, then {busy:?}"
+    );
+    drop((session, stalled));
+    toy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_that_are_reset_at_once_end_their_connection() {
+    let toy = Toy::start().await;
+    let own = toy.agent("a");
+    let mut session = Session::open(toy.for_agents().connect(Some(&own)).await.unwrap()).await;
+    let quiet = session.p99().await;
+    let mut storm = JoinSet::new();
+    for at in 0..10 {
+        let stream = tls(&toy, Some(&format!("storm-{at}"))).await;
+        storm.spawn(async move {
+            let (mut calls, connection) = h2::client::handshake(stream).await.unwrap();
+            let ended = tokio::spawn(connection);
+            let mut opened = 0;
+            while opened < 10_000 {
+                let Ok(ready) = calls.ready().await else {
+                    break;
+                };
+                calls = ready;
+                let request =
+                    http::Request::post("http://x/bailiwick.agent.v1.AgentService/Session");
+                let Ok((_, mut body)) = calls.send_request(request.body(()).unwrap(), false) else {
+                    break;
+                };
+                body.send_reset(h2::Reason::CANCEL);
+                opened += 1;
+                tokio::task::yield_now().await;
+            }
+            (opened, ended.await.unwrap().unwrap_err().reason())
+        });
+    }
+    let busy = session.p99().await;
+    assert!(
+        busy < quiet * 2 + Duration::from_millis(250),
+        "{quiet:?}, then {busy:?}"
+    );
+    while let Some(ended) = storm.join_next().await {
+        let (opened, reason) = ended.unwrap();
+        assert!(opened < 10_000, "{opened}");
+        // The reason may be lost when the connection is closed.
+        let calm = reason.is_none_or(|reason| reason == h2::Reason::ENHANCE_YOUR_CALM);
+        assert!(calm, "{reason:?} after {opened}");
+    }
+    session.ask().await;
+    drop(session);
+    toy.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_has_eight_streams() {
+    let toy = Toy::start().await;
+    let link = toy
+        .for_agents()
+        .connect(Some(&toy.agent("a")))
+        .await
+        .unwrap();
+    let mut sessions = Vec::new();
+    for _ in 0..8 {
+        sessions.push(Session::open(link.clone()).await);
+    }
+    let ninth = Session::open(link.clone());
+    let mut ninth = std::pin::pin!(ninth);
+    assert!(
+        timeout(Duration::from_millis(300), &mut ninth)
+            .await
+            .is_err()
+    );
+    sessions.pop();
+    timeout(SLACK, ninth).await.unwrap().ask().await;
+    drop((sessions, link));
+    toy.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_has_four_connections_and_the_newest_stay() {
+    let toy = Toy::start().await;
+    let own = toy.agent("a");
+    let coordinator = toy.for_agents();
+    let connect = async |own: Credentials| {
+        let link = coordinator.connect(Some(&own)).await.unwrap();
+        Session::open(link).await
+    };
+    let mut sessions = Vec::new();
+    for _ in 0..6 {
+        sessions.push(connect(own.clone()).await);
+    }
+    let mut other = connect(toy.agent("b")).await;
+    for (at, session) in sessions.iter_mut().enumerate() {
+        let _ = session.say.send(hello()).await;
+        let answer = session.answers.message().await;
+        assert_eq!(answer.is_ok(), at >= 2, "{at}: {answer:?}");
+    }
+    other.ask().await;
+    drop((sessions, other));
+    toy.stop().await;
+}
+
+#[tokio::test]
+async fn messages_and_headers_have_a_size() {
+    let toy = Toy::start().await;
+    let link = toy
+        .for_agents()
+        .connect(Some(&toy.agent("a")))
+        .await
+        .unwrap();
+    let sized = |octets: usize| FromAgent {
+        kind: Some(from_agent::Kind::Hello(Hello {
+            build: "x".repeat(octets),
+            ..Hello::default()
+        })),
+    };
+    for (octets, wanted) in [(1_000_000, None), (1_048_577, Some(Code::OutOfRange))] {
+        let said = tokio_stream::once(sized(octets));
+        let session = link.agent().session(said).await.unwrap();
+        let answer = session.into_inner().message().await;
+        assert_eq!(answer.err().map(|status| status.code()), wanted, "{octets}");
+    }
+    for (octets, good) in [(8_000, true), (20_000, false)] {
+        let mut request = tonic::Request::new(tokio_stream::once(hello()));
+        let value = "x".repeat(octets).parse().unwrap();
+        request.metadata_mut().insert("x-long", value);
+        let answer = match link.agent().session(request).await {
+            Ok(session) => session.into_inner().message().await,
+            Err(status) => Err(status),
+        };
+        assert_eq!(answer.is_ok(), good, "{octets}: {answer:?}");
+    }
+    drop(link);
+    toy.stop().await;
+}
+
+#[tokio::test]
+async fn calls_in_flight_may_end_and_those_that_do_not_are_ended() {
+    let toy = Toy::start().await;
+    let link = toy
+        .for_agents()
+        .connect(Some(&toy.agent("a")))
+        .await
+        .unwrap();
+    let mut session = Session::open(link).await;
+    session.ask().await;
+    let stopping = tokio::spawn(toy.stop());
+    sleep(Duration::from_millis(200)).await;
+    // The session goes on, and ends when the agent ends it.
+    session.ask().await;
+    drop(session);
+    timeout(SLACK, stopping).await.unwrap().unwrap();
+}

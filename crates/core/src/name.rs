@@ -222,11 +222,52 @@ impl Name {
 }
 
 impl Ord for Name {
+    /// Compares the labels that precede the longest common ending of whole labels. Names are keys
+    /// everywhere, so this walks both once and keeps nothing.
     fn cmp(&self, other: &Self) -> Ordering {
         if self.wire == other.wire {
             return Ordering::Equal;
         }
-        self.labels().rev().cmp(other.labels().rev())
+        let (ours, theirs) = (&self.wire[..], &other.wire[..]);
+        let endings = ours.iter().rev().zip(theirs.iter().rev());
+        let common = endings.take_while(|(a, b)| a == b).count();
+        let (mut own, mut other) = (Labels::of(ours), Labels::of(theirs));
+        // An equal octet may begin a label here and lie within one there, so only a place where
+        // labels begin in both counts. The root label is one such at the latest.
+        while own.rest() != other.rest() || own.rest() > common {
+            match own.rest().cmp(&other.rest()) {
+                Ordering::Greater => own.step(),
+                Ordering::Less => other.step(),
+                Ordering::Equal => {
+                    own.step();
+                    other.step();
+                }
+            }
+        }
+        own.passed.cmp(&other.passed)
+    }
+}
+
+/// Walks a name on the wire from left to right.
+struct Labels<'a> {
+    wire: &'a [u8],
+    /// The label passed last; the name itself begins without one, which sorts before any.
+    passed: Option<&'a [u8]>,
+}
+
+impl<'a> Labels<'a> {
+    fn of(wire: &'a [u8]) -> Self {
+        Self { wire, passed: None }
+    }
+
+    /// Returns how many octets are still to come.
+    fn rest(&self) -> usize {
+        self.wire.len()
+    }
+
+    fn step(&mut self) {
+        let (label, wire) = self.wire[1..].split_at(usize::from(self.wire[0]));
+        (self.passed, self.wire) = (Some(label), wire);
     }
 }
 
@@ -342,6 +383,39 @@ mod tests {
         ];
         for (text, printed, why) in cases {
             assert_eq!(name(text).to_string(), printed, "{text}: {why}");
+        }
+    }
+
+    #[test]
+    fn names_are_in_canonical_order_whatever_octets_they_have() {
+        // Octets that could be taken for lengths, so that equal endings lie across labels.
+        let labels: [&[u8]; 7] = [
+            b"\x01",
+            b"\x01\x01",
+            b"a",
+            b"\x01a",
+            b"aa",
+            b"\x02aa",
+            b"\x00",
+        ];
+        let mut names = vec![Name::root()];
+        for depth in 0..3 {
+            let longest = names.iter().filter(|name| name.label_count() == depth);
+            let longer: Vec<_> = longest
+                .flat_map(|name| {
+                    labels.map(|label| {
+                        Name::from_labels(std::iter::once(label).chain(name.labels())).unwrap()
+                    })
+                })
+                .collect();
+            names.extend(longer);
+        }
+        assert_eq!(names.len(), 1 + 7 + 49 + 343);
+        for a in &names {
+            for b in &names {
+                let expected = a.labels().rev().cmp(b.labels().rev());
+                assert_eq!(a.cmp(b), expected, "{a} and {b}");
+            }
         }
     }
 

@@ -1,10 +1,13 @@
 //! `bailiwick.check/1`: a verdict.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use bailiwick_core::{
     finding::Finding,
     name::Name,
+    observation::Observation,
+    report::Report,
+    server::Role,
     verdict::{AddressRow, HostRow, ResolverRow, Verdict},
 };
 use serde::Serialize;
@@ -140,6 +143,7 @@ struct Model<'a> {
 #[derive(Serialize)]
 struct Times {
     at: String,
+    evidence_ms: u64,
     parent_ttl_seconds: Option<u32>,
     child_ttl_seconds: Option<u32>,
     negative_ttl_seconds: Option<u32>,
@@ -182,6 +186,7 @@ pub fn check(page: &Page<'_>) -> String {
         not_covered: &verdict.not_covered,
         times: Times {
             at: verdict.at.to_string(),
+            evidence_ms: whole_milliseconds(evidence_in_hand(page.reports)),
             parent_ttl_seconds: verdict.bounds.parent_ttl,
             child_ttl_seconds: verdict.bounds.child_ttl,
             negative_ttl_seconds: verdict.bounds.negative_ttl,
@@ -189,6 +194,17 @@ pub fn check(page: &Page<'_>) -> String {
         packets_sent: verdict.packets,
         elapsed_ms: whole_milliseconds(verdict.elapsed),
     })
+}
+
+/// Returns when the last outcome at a server of the root, of a parent or of the zone was known,
+/// since the check began. What public resolvers need for their own work is not ours.
+fn evidence_in_hand(reports: &[Report]) -> Duration {
+    let own = |o: &&Observation| matches!(o.role, Role::Root | Role::Parent | Role::Child);
+    let observations = reports
+        .iter()
+        .flat_map(|report| report.observations.values());
+    let ends = observations.filter(own).map(|o| o.sent + o.elapsed);
+    ends.max().unwrap_or_default()
 }
 
 fn vantages(verdict: &Verdict) -> Vec<Vantage<'_>> {

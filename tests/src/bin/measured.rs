@@ -1,5 +1,6 @@
-//! Runs a program and writes down how long it took, how it ended and how much
-//! memory it had at most, as JSON: `measured FILE PROGRAM ARGUMENT…`.
+//! Runs a program and writes down how long it took, how it ended, how much
+//! processor time and how much memory it had at most, as JSON:
+//! `measured FILE PROGRAM ARGUMENT…`.
 //!
 //! The kernel gives the peak of a child with that of whoever started it, so a
 //! large test process cannot measure a small child. This program is small.
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 use serde_json::json;
 
 /// When a program that does not end is killed.
@@ -41,6 +43,7 @@ fn main() -> Result<()> {
         "code": status.code(),
         "signal": status.signal(),
         "wall_ms": u64::try_from(wall.as_millis())?,
+        "cpu_us": (usage.user_time() + usage.system_time()).num_microseconds(),
         "peak_kib": usage.max_rss(),
     });
     fs::write(file, measures.to_string())?;

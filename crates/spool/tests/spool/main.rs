@@ -8,6 +8,7 @@ mod damage;
 mod disk;
 mod faults;
 mod full;
+mod kill;
 mod random;
 mod stories;
 

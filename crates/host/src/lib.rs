@@ -11,6 +11,7 @@
 
 mod exit;
 mod logging;
+pub mod paths;
 mod stop;
 
 use std::{future::Future, process::ExitCode};

@@ -64,6 +64,8 @@ impl From<Failure> for Error {
             Failure::Answer(error) => error,
             Failure::Database(error) => match error.sqlite_error_code() {
                 Some(rusqlite::ErrorCode::DiskFull) => Self::Full { free: 0 },
+                // Another process held the database for longer than we wait.
+                Some(rusqlite::ErrorCode::DatabaseBusy) => Self::Busy,
                 _ => Self::Storage {
                     why: error.to_string(),
                 },

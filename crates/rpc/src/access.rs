@@ -224,3 +224,42 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{identity::Serial, key::KeyHash};
+
+    /// Knows everybody as an agent.
+    struct Trusting;
+
+    impl Standings for Trusting {
+        fn standing(&self, _: &Peer) -> Standing {
+            Standing::Agent
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_ended_counts_for_nothing_inside_a_connection_either() {
+        let caller = |not_after| Caller {
+            peer: Peer::Agent(Certified {
+                name: "a".parse().unwrap(),
+                key: KeyHash([0; 32]),
+                serial: Serial([0; 16]),
+                not_after,
+            }),
+            source: None,
+            exporter: None,
+        };
+        let access = Access::new(Arc::new(Trusting));
+        let check = |not_after| {
+            let session = "/bailiwick.agent.v1.AgentService/Session";
+            access.check(session, &caller(not_after))
+        };
+        let (now, minute) = (SystemTime::now(), Duration::from_secs(60));
+        assert_eq!(check(now + minute), Ok(()));
+        assert_eq!(check(now - minute), Err(Refusal::Unknown));
+    }
+}

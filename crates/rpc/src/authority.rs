@@ -36,9 +36,6 @@ use crate::{
 const DAY: Duration = Duration::from_secs(86_400);
 const ROOT: Duration = DAY.saturating_mul(3_652);
 const ISSUING: Duration = DAY.saturating_mul(365);
-const SERVER: Duration = DAY.saturating_mul(30);
-const AGENT: Duration = DAY;
-const OPERATOR: Duration = Duration::from_secs(12 * 3_600);
 
 /// Certificates begin so much before now, for clocks that are behind.
 const BEFORE: Duration = Duration::from_secs(5 * 60);
@@ -69,6 +66,27 @@ pub enum AuthorityError {
     Compose(#[from] rcgen::Error),
 }
 
+/// How long certificates live.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Lives {
+    /// Of an agent: a day.
+    pub agent: Duration,
+    /// Of an operator: half a day.
+    pub operator: Duration,
+    /// Of a server: 30 days.
+    pub server: Duration,
+}
+
+impl Default for Lives {
+    fn default() -> Self {
+        Self {
+            agent: DAY,
+            operator: DAY / 2,
+            server: DAY.saturating_mul(30),
+        }
+    }
+}
+
 /// A root with the issuing authority below it.
 pub struct Authority {
     domain: TrustDomain,
@@ -78,6 +96,7 @@ pub struct Authority {
     issuing: CertificateDer<'static>,
     issuing_key: Key,
     issuing_ends: SystemTime,
+    lives: Lives,
 }
 
 impl Authority {
@@ -98,6 +117,7 @@ impl Authority {
             issuing,
             issuing_key,
             issuing_ends,
+            lives: Lives::default(),
         })
     }
 
@@ -171,7 +191,19 @@ impl Authority {
             issuing,
             issuing_key,
             issuing_ends,
+            lives: Lives::default(),
         })
+    }
+
+    /// Lets certificates live shorter than they would. Longer is not possible.
+    #[must_use]
+    pub fn shortened(mut self, lives: Lives) -> Self {
+        self.lives = Lives {
+            agent: self.lives.agent.min(lives.agent),
+            operator: self.lives.operator.min(lives.operator),
+            server: self.lives.server.min(lives.server),
+        };
+        self
     }
 
     /// The name of all that this authority vouches for.
@@ -208,8 +240,8 @@ impl Authority {
         now: SystemTime,
     ) -> Result<Issued, AuthorityError> {
         let life = match kind {
-            Kind::Agent => AGENT,
-            Kind::Operator => OPERATOR,
+            Kind::Agent => self.lives.agent,
+            Kind::Operator => self.lives.operator,
         };
         let uri = kind.uri(&self.domain, name).try_into()?;
         self.sign(
@@ -235,7 +267,7 @@ impl Authority {
             SanType::DnsName(name.try_into()?),
             ExtendedKeyUsagePurpose::ServerAuth,
             &key.public(),
-            SERVER,
+            self.lives.server,
             now,
         )?;
         Ok(ServerIdentity {
@@ -778,6 +810,59 @@ mod tests {
         assert!(result.is_err());
     }
 
+    fn member_of(uris: &[&str]) -> Option<Peer> {
+        let key = Key::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.serial_number = Some(SerialNumber::from_slice(&serial().unwrap().0));
+        params.subject_alt_names = uris
+            .iter()
+            .map(|uri| SanType::URI((*uri).try_into().unwrap()))
+            .collect();
+        let certificate = params.self_signed(key.pair()).unwrap();
+        Peer::certified(&"a.test".parse().unwrap(), certificate.der())
+    }
+
+    #[test]
+    fn a_name_that_is_nearly_ours_is_nobody() {
+        let ours = "bailiwick://a.test/agent/x";
+        assert!(member_of(&[ours]).is_some());
+        let cases: [&[&str]; 10] = [
+            &[],
+            &[ours, ours],
+            &[ours, "bailiwick://a.test/operator/x"],
+            &["bailiwick://a.test//agent/x"],
+            &["bailiwick://a.testagent/x"],
+            &["bailiwick://a.test.b/agent/x"],
+            &["bailiwick://a.test/agent/x/y"],
+            &["bailiwick://a.test/agent/x?y"],
+            &["bailiwick://a.test/agents/x"],
+            &["bailiwick://x@a.test/agent/x"],
+        ];
+        for uris in cases {
+            assert_eq!(member_of(uris), None, "{uris:?}");
+        }
+    }
+
+    #[test]
+    fn lives_can_only_be_shortened() {
+        let minute = Duration::from_secs(60);
+        let authority = authority().shortened(Lives {
+            agent: minute,
+            operator: 99 * DAY,
+            server: 99 * DAY,
+        });
+        let defaults = Lives::default();
+        assert_eq!(
+            authority.lives,
+            Lives {
+                agent: minute,
+                ..defaults
+            }
+        );
+        let now = whole_seconds(now()).unwrap();
+        assert_eq!(agent(&authority, now).not_after, now + minute);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
@@ -802,6 +887,25 @@ mod tests {
                 && ["agent", "operator"].contains(&&*word)
                 && name.parse::<Name>().is_ok();
             prop_assert_eq!(read.is_some(), ours, "{}", uri);
+        }
+
+        /// Octets that were changed on the way are read or refused, and nothing worse.
+        #[test]
+        fn a_changed_certificate_harms_nobody(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let authority = authority();
+            let mut octets = agent(&authority, now()).chain[0].to_vec();
+            for (at, new) in changes {
+                let at = at.index(octets.len());
+                octets[at] = new;
+            }
+            let whole = CertificateDer::from(octets.clone());
+            let _ = Peer::certified(authority.trust_domain(), &whole);
+            octets.truncate(cut.index(octets.len()));
+            let part = CertificateDer::from(octets);
+            prop_assert_eq!(Peer::certified(authority.trust_domain(), &part), None);
         }
     }
 }

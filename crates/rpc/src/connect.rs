@@ -176,7 +176,7 @@ impl Link {
         let connect = async {
             let stream = step("connection", UnixStream::connect(path))
                 .await?
-                .map_err(Trouble::Unreachable)?;
+                .map_err(Trouble::NotHere)?;
             once(Answered::wait(stream).await?, &trust_domain).await
         };
         match connect.await {
@@ -318,6 +318,9 @@ pub enum Trouble {
         "cannot connect: {0}; is the coordinator running, and does a firewall let this through?"
     )]
     Unreachable(io::Error),
+    /// No coordinator on this machine.
+    #[error("cannot connect: {0}; does a coordinator run here, and are you in its group?")]
+    NotHere(io::Error),
     /// Nothing came in time.
     #[error("no {0} within {STEP:?}")]
     Slow(&'static str),

@@ -22,6 +22,7 @@
 //! `tests/round_trip.rs` joins them.
 
 pub mod access;
+mod attempts;
 mod authority;
 mod connect;
 mod crowd;
@@ -36,7 +37,8 @@ mod services;
 mod tls;
 mod validity;
 
-pub use authority::{Authority, AuthorityError, Issued, ServerIdentity};
+pub use attempts::Attempts;
+pub use authority::{Authority, AuthorityError, Issued, Lives, ServerIdentity};
 pub use connect::{ConnectError, Coordinator, IdentityError, Link, Trouble, Trust};
 pub use identity::{Caller, Certified, Exporter, Kind, Name, NameError, Peer, Serial, TrustDomain};
 pub use invitation::{HostPort, Invitation, JoinError, Secret, TokenId, TokenKey};

@@ -47,12 +47,16 @@ pub(crate) enum Group {
 }
 
 impl Group {
-    /// The network of an address, whose hosts are counted as one: /24 or /64.
     pub(crate) fn network(address: IpAddr) -> Self {
-        Self::Network(match address.to_canonical() {
+        Self::Network(Self::network_of(address))
+    }
+
+    /// The network of an address, whose hosts are counted as one: /24 or /64.
+    pub(crate) fn network_of(address: IpAddr) -> IpAddr {
+        match address.to_canonical() {
             IpAddr::V4(v4) => IpAddr::V4((v4.to_bits() & !0xff).into()),
             IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
-        })
+        }
     }
 }
 

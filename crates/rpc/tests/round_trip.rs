@@ -86,3 +86,114 @@ async fn an_operator_asks_from_elsewhere_and_from_here() {
     toy.stop().await;
     assert!(!socket.exists(), "taken away at the end");
 }
+
+#[tokio::test]
+async fn anybody_learns_that_it_is_alive_and_operators_what_is_served() {
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+    let toy = Toy::start().await;
+    let link = toy.for_agents().connect(None).await.unwrap();
+    let mut health = HealthClient::new(link.channel());
+    let asked = |service: &str| HealthCheckRequest {
+        service: service.to_owned(),
+    };
+    let alive = health.check(asked("")).await.unwrap().into_inner();
+    assert_eq!(alive.status, 1);
+    let unknown = health.check(asked("bailiwick.agent.v1.AgentService")).await;
+    assert_eq!(
+        unknown.unwrap_err().code(),
+        tonic::Code::NotFound,
+        "and no more"
+    );
+
+    let viewer = toy.member(Kind::Operator, "eve", Standing::Operator(Role::Viewer));
+    let link = toy.for_operators().connect(Some(&viewer)).await.unwrap();
+    let mut reflection = ServerReflectionClient::new(link.channel());
+    let question = tokio_stream::once(ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    });
+    let answers = reflection.server_reflection_info(question).await;
+    let answer = answers.unwrap().into_inner().message().await.unwrap();
+    let Some(MessageResponse::ListServicesResponse(list)) = answer.unwrap().message_response else {
+        panic!("no list");
+    };
+    let names: Vec<_> = list.service.iter().map(|service| &*service.name).collect();
+    assert!(
+        names.contains(&"bailiwick.operator.v1.OperatorService"),
+        "{names:?}"
+    );
+    toy.stop().await;
+}
+
+#[tokio::test]
+async fn roots_are_exchanged_without_anybody_noticing() {
+    let now = std::time::SystemTime::now();
+    let create = || bailiwick_rpc::Authority::create(bailiwick_rpc::TrustDomain::default(), now);
+    let (old, new) = (create().unwrap(), create().unwrap());
+    let (old_root, new_root) = (old.root().clone(), new.root().clone());
+    let first = toy::credentials(&old, Kind::Agent, "a", now);
+    let second = toy::credentials(&new, Kind::Agent, "a", now);
+    let from_old = old.server(now).unwrap().and_root(new_root.clone());
+    let from_new = new.server(now).unwrap().and_root(old_root.clone());
+    let toy = Toy::start_with(old, None).await;
+    toy.agent("a");
+    let mut coordinator = toy.for_agents();
+    for (shown, step) in [
+        (from_old, "agents learn of the new root"),
+        (from_new, "it is shown"),
+    ] {
+        toy.tls.replace(&shown).unwrap();
+        coordinator.trust = Trust::Roots(vec![old_root.clone(), new_root.clone()]);
+        for own in [&first, &second] {
+            let link = coordinator.connect(Some(own)).await.unwrap();
+            let session = link.agent().session(tokio_stream::once(hello())).await;
+            let answer = session.unwrap().into_inner().message().await;
+            assert!(answer.unwrap().is_some(), "{step}");
+        }
+    }
+    coordinator.trust = Trust::Roots(vec![old_root]);
+    assert!(
+        coordinator.connect(Some(&first)).await.is_err(),
+        "the old root alone is over"
+    );
+    toy.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_certificate() {
+    let now = std::time::SystemTime::now();
+    let life = Duration::from_secs(3);
+    let lives = bailiwick_rpc::Lives {
+        agent: life,
+        ..bailiwick_rpc::Lives::default()
+    };
+    let authority = bailiwick_rpc::Authority::create(bailiwick_rpc::TrustDomain::default(), now);
+    let toy = Toy::start_with(authority.unwrap().shortened(lives), None).await;
+    let mut sessions = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let own = toy.agent(&format!("a-{number}"));
+        let began = std::time::Instant::now();
+        let link = toy.for_agents().connect(Some(&own)).await.unwrap();
+        let (say, said) = mpsc::channel(4);
+        let session = link.agent().session(ReceiverStream::new(said)).await;
+        let mut answers = session.unwrap().into_inner();
+        sessions.spawn(async move {
+            // It talks until the end, and does not notice that it comes.
+            while let (Ok(()), Ok(Some(_))) = (say.send(hello()).await, answers.message().await) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            began.elapsed()
+        });
+    }
+    while let Some(lived) = sessions.join_next().await {
+        let lived = lived.unwrap();
+        // Certificates have whole seconds.
+        let good = life - Duration::from_millis(1_100)..life + Duration::from_millis(1_500);
+        assert!(good.contains(&lived), "{lived:?}");
+    }
+    toy.stop().await;
+}

@@ -13,7 +13,7 @@ use crate::{
     segment::{Segment, SegmentName},
     spool::{Settings, Spool, State},
     sync::{Step, Trouble, write_all},
-    worth::Each,
+    worth::{Each, Worth},
 };
 
 /// Damaged places that are told one by one.
@@ -249,24 +249,36 @@ impl<D: Disk> Spool<D> {
     /// Makes sure that what was found is on stable storage, that marks can be written, and that
     /// nothing is kept that is done with.
     fn make_ready(&mut self, names: &[String]) -> Result<(), Trouble> {
-        // Only the last segments can have been written to when the last opening ended.
-        let mut last: Each<Option<SegmentName>> = Each::default();
-        for segment in self.segments.values() {
-            last[segment.name.worth] = Some(segment.name);
-        }
-        for worth in crate::worth::Worth::DESCENDING {
-            if let Some(name) = last[worth] {
-                self.disk
-                    .sync(&name.to_string())
-                    .map_err(Step::Sync.failed(name))?;
-            }
-        }
+        self.secure_ends()?;
         self.reserve_marks(names)?;
         self.names_changed = true;
         self.sync_names()?;
         self.found_is_durable = true;
         self.write_marks()?;
         self.remove_done()
+    }
+
+    /// Writes the last segments again, and syncs them: only they can have been written to when an
+    /// opening ended. A sync alone would not do. If it failed then, the system has forgotten that
+    /// it did not write, and what was read here came from its memory. The octets are the same, so
+    /// a crash on the way harms nothing.
+    fn secure_ends(&mut self) -> Result<(), Trouble> {
+        let mut last: Each<Option<SegmentName>> = Each::default();
+        for segment in self.segments.values().filter(|segment| segment.readable) {
+            last[segment.name.worth] = Some(segment.name);
+        }
+        let mut octets = Vec::new();
+        for name in Worth::DESCENDING
+            .into_iter()
+            .filter_map(|worth| last[worth])
+        {
+            let file = name.to_string();
+            if self.read_file(&file, &mut octets) {
+                write_all(&mut self.disk, &file, 0, &octets).map_err(Step::Write.failed(&file))?;
+            }
+            self.disk.sync(&file).map_err(Step::Sync.failed(&file))?;
+        }
+        Ok(())
     }
 
     fn reserve_marks(&mut self, names: &[String]) -> Result<(), Trouble> {

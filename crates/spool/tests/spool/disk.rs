@@ -32,6 +32,8 @@ struct State {
     /// Operations so far.
     operations: u64,
     fault: Option<Fault>,
+    /// An octet of a file that cannot be read.
+    bad: Option<(String, usize)>,
 }
 
 /// Which syncs do what they say.
@@ -112,6 +114,7 @@ impl ModelDisk {
             space,
             operations: 0,
             fault: None,
+            bad: None,
         })))
     }
 
@@ -131,6 +134,11 @@ impl ModelDisk {
     pub(crate) fn has_failed(&self) -> bool {
         let state = self.0.borrow();
         state.fault.is_some_and(|fault| fault.at < state.operations)
+    }
+
+    /// From now on an octet cannot be read.
+    pub(crate) fn spoil(&self, name: &str, at: usize) {
+        self.0.borrow_mut().bad = Some((name.to_owned(), at));
     }
 
     pub(crate) fn operations(&self) -> u64 {
@@ -228,6 +236,15 @@ impl File {
     }
 }
 
+impl Change {
+    fn apply(self, content: &mut Vec<u8>) {
+        match self {
+            Self::Write { at, octets } => put(content, at, &octets),
+            Self::Cut(length) => content.resize(length, 0),
+        }
+    }
+}
+
 fn put(content: &mut Vec<u8>, at: usize, octets: &[u8]) {
     let end = at + octets.len();
     if content.len() < end {
@@ -308,10 +325,15 @@ impl Disk for ModelDisk {
     fn read_at(&mut self, name: &str, at: u64, into: &mut [u8]) -> io::Result<usize> {
         let mut state = self.0.borrow_mut();
         state.operate(Kind::Read)?;
+        let at = usize::try_from(at).unwrap();
+        if let Some((bad, octet)) = &state.bad
+            && bad == name
+            && (at..at + into.len()).contains(octet)
+        {
+            return Err(ErrorKind::Other.into());
+        }
         let content = &state.file(name)?.now;
-        let rest = content
-            .get(usize::try_from(at).unwrap()..)
-            .unwrap_or_default();
+        let rest = content.get(at..).unwrap_or_default();
         let length = rest.len().min(into.len());
         into[..length].copy_from_slice(&rest[..length]);
         Ok(length)
@@ -369,8 +391,9 @@ impl Disk for ModelDisk {
         let file = state.file(name)?;
         match outcome {
             Ok(_) if honest => {
-                file.durable = file.now.clone();
-                file.changes.clear();
+                for change in file.changes.drain(..) {
+                    change.apply(&mut file.durable);
+                }
             }
             Err(_) if !off => file.changes.clear(),
             _ => {}

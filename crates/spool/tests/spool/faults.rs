@@ -284,3 +284,35 @@ fn a_file_that_cannot_be_read_is_kept_for_another_opening() {
         assert_eq!(spool.waiting(Lane::Change), 3, "operation {at}: {opened:?}");
     }
 }
+
+#[test]
+fn a_bad_place_on_the_disk_costs_what_is_there() {
+    let settings = Settings {
+        segment: 64 << 10,
+        ..settings()
+    };
+    let disk = ModelDisk::new(Honest::ALL, u64::MAX);
+    let (mut spool, _) = Spool::open(disk.clone(), settings, 1);
+    for _ in 0..50 {
+        // 16 records have the 16 KiB that four pieces of a disk have.
+        let payload = [7; 1024 - 25];
+        spool
+            .append(NOW, Lane::Change, Value::New, &payload)
+            .unwrap();
+    }
+    spool.sync(NOW);
+    drop(spool);
+    disk.spoil(&disk.segments()[0], 20_000);
+    let (spool, opened) = Spool::open(disk.clone(), settings, 2);
+    let gaps: Vec<_> = spool
+        .gaps(Lane::Change)
+        .map(|g| (g.first, g.last))
+        .collect();
+    assert_eq!(
+        gaps,
+        [(16, 20)],
+        "4096 octets, and the records that they touch"
+    );
+    assert_eq!((opened.change, opened.damaged), (45, 1));
+    assert_eq!(disk.segments().len(), 1);
+}

@@ -22,7 +22,7 @@ pub struct Directory {
     /// Syncing it brings names to stable storage.
     itself: File,
     /// Held until the program ends, however it ends.
-    _lock: File,
+    lock: File,
     /// Used last comes last.
     handles: Vec<(String, File)>,
 }
@@ -79,7 +79,7 @@ impl Directory {
         Ok(Self {
             path: path.to_owned(),
             itself: File::open(path).map_err(unusable)?,
-            _lock: lock,
+            lock,
             handles: Vec::new(),
         })
     }
@@ -107,6 +107,13 @@ impl Directory {
         let at = self.handles.len();
         self.handles.push(handle);
         &self.handles[at].1
+    }
+}
+
+impl Drop for Directory {
+    /// A process that is being started shares the handle for a moment, so closing is not enough.
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
     }
 }
 

@@ -151,10 +151,10 @@ impl Sequence {
         self.slots
             .iter()
             .map(|slot| slot.seq)
-            // Given out, but for the last + 1 that closes the sequence.
+            // The number that is given out next ends the last gap.
             .chain([self.last.saturating_add(1)])
             .filter_map(move |seq| {
-                let gap = (before + 1 < seq).then_some((before + 1, seq - 1));
+                let gap = (seq - before > 1).then(|| (before + 1, seq - 1));
                 before = seq;
                 gap
             })

@@ -13,8 +13,8 @@
 //! [`State::Durable`].
 //!
 //! A spool has no thread and no clock, and draws no random number: moments and the epoch come in
-//! as arguments, and all file access goes through [`Disk`]. Payloads are octets; what they mean is
-//! not the spool's business.
+//! as arguments, and all file access goes through [`Disk`]. Calls take as long as the disk does.
+//! Payloads are octets; what they mean is not the spool's business.
 //!
 //! # The files
 //!

@@ -62,10 +62,9 @@ pub(crate) fn read(octets: &[u8]) -> Option<Marks> {
         .chunks_exact(ENTRY)
         .map(read_entry)
         .collect::<Option<_>>()?;
-    Some(Marks {
-        generation: u64::from_le_bytes(octets[8..16].try_into().ok()?),
-        epochs,
-    })
+    let generation = u64::from_le_bytes(octets[8..16].try_into().ok()?);
+    // So many were never written, and there is always a next one.
+    (generation < 1 << 63).then_some(Marks { generation, epochs })
 }
 
 fn read_entry(entry: &[u8]) -> Option<Epoch> {

@@ -9,7 +9,7 @@ use crate::worth::{Each, Worth};
 pub(crate) struct Memory {
     /// By rising sequence number.
     held: Each<VecDeque<(u64, Vec<u8>)>>,
-    /// Of payload.
+    /// Of payload, and of what is known of each report.
     octets: usize,
 }
 
@@ -23,13 +23,13 @@ impl Memory {
         bound: usize,
         mut dropped: impl FnMut(Worth, u64),
     ) {
-        self.octets += payload.len();
+        self.octets += size(&payload);
         self.held[worth].push_back((seq, payload));
         for worth in Worth::DESCENDING.into_iter().rev() {
             while self.octets > bound
                 && let Some((seq, payload)) = self.held[worth].pop_front()
             {
-                self.octets -= payload.len();
+                self.octets -= size(&payload);
                 dropped(worth, seq);
             }
         }
@@ -43,7 +43,12 @@ impl Memory {
 
     pub(crate) fn forget(&mut self, worth: Worth, through: u64) {
         while let Some((_, payload)) = self.held[worth].pop_front_if(|(seq, _)| *seq <= through) {
-            self.octets -= payload.len();
+            self.octets -= size(&payload);
         }
     }
+}
+
+/// Octets that a report takes: the payload, its place here and its slot.
+fn size(payload: &[u8]) -> usize {
+    payload.len() + 64
 }

@@ -28,6 +28,8 @@ pub struct Opened {
     pub routine: usize,
     /// Reports of both lanes that are known to be missing and not acknowledged.
     pub missing: u64,
+    /// Openings that were forgotten, with all that waited of them, because there were too many.
+    pub forgotten: usize,
     /// Places that cannot be read, the first 64 of them.
     pub damage: Vec<Damage>,
     /// How many such places there are.
@@ -91,7 +93,7 @@ impl<D: Disk> Spool<D> {
         spool.load(names, &mut opened);
         spool.begin_epoch(epoch);
         let ready = match &listed {
-            Ok(names) => spool.make_ready(names),
+            Ok(names) => spool.make_ready(names, &mut opened),
             Err(trouble) => Err(trouble.clone()),
         };
         if let Err(trouble) = ready {
@@ -110,7 +112,11 @@ impl<D: Disk> Spool<D> {
     fn load(&mut self, names: &[String], opened: &mut Opened) {
         let marks = self.load_marks(names, opened);
         self.generation = marks.generation;
-        self.epochs = marks.epochs;
+        for epoch in marks.epochs {
+            if !self.epochs.iter().any(|known| known.epoch == epoch.epoch) {
+                self.epochs.push(epoch);
+            }
+        }
         // Later than all that is known, or else the order of epochs would be lost with a segment.
         let since = self.epochs.iter().map(|epoch| epoch.since).max();
         self.next_segment = since.map_or(0, |since| since.saturating_add(1));
@@ -174,6 +180,7 @@ impl<D: Disk> Spool<D> {
         let file = name.to_string();
         let readable = self.read_file(&file, octets);
         let slots = found.entry((name.epoch, name.worth.lane())).or_default();
+        let before = slots.len();
         record::scan(
             octets,
             name.worth,
@@ -195,6 +202,8 @@ impl<D: Disk> Spool<D> {
             },
             |range| opened.damage(&file, range.start as u64..range.end as u64),
         );
+        // A damaged version has good records behind it.
+        let foreign = slots.len() == before && record::is_of_another_version(octets);
         self.octets += octets.len() as u64;
         self.segments.insert(
             name.number,
@@ -202,7 +211,7 @@ impl<D: Disk> Spool<D> {
                 name,
                 octets: octets.len() as u64,
                 waiting: 0,
-                readable,
+                readable: readable && !foreign,
             },
         );
     }
@@ -248,14 +257,31 @@ impl<D: Disk> Spool<D> {
 
     /// Makes sure that what was found is on stable storage, that marks can be written, and that
     /// nothing is kept that is done with.
-    fn make_ready(&mut self, names: &[String]) -> Result<(), Trouble> {
+    fn make_ready(&mut self, names: &[String], opened: &mut Opened) -> Result<(), Trouble> {
         self.secure_ends()?;
         self.reserve_marks(names)?;
         self.names_changed = true;
         self.sync_names()?;
         self.found_is_durable = true;
+        self.forget_oldest(opened)?;
         self.write_marks()?;
         self.remove_done()
+    }
+
+    /// A program that starts and fails for ever, with nobody to deliver to, must not fill memory.
+    fn forget_oldest(&mut self, opened: &mut Opened) -> Result<(), Trouble> {
+        while self.epochs.len() > self.settings.epochs.max(1) {
+            let oldest = self.epochs.remove(0).epoch;
+            let of_it = |(number, segment): (&u32, &Segment)| {
+                (segment.name.epoch == oldest).then_some(*number)
+            };
+            let numbers: Vec<u32> = self.segments.iter().filter_map(of_it).collect();
+            for number in numbers {
+                self.remove_segment(number)?;
+            }
+            opened.forgotten += 1;
+        }
+        Ok(())
     }
 
     /// Writes the last segments again, and syncs them: only they can have been written to when an

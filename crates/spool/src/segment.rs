@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::worth::Worth;
 
-/// Which segment: numbers rise, and no two files have the same name.
+/// Which segment. Numbers rise, and the greatest is never given out.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct SegmentName {
     pub(crate) number: u32,
@@ -24,7 +24,7 @@ impl SegmentName {
                 .into_iter()
                 .find(|worth| worth.word() == word)?,
         };
-        (found.to_string() == name).then_some(found)
+        (found.to_string() == name && found.number < u32::MAX).then_some(found)
     }
 }
 
@@ -47,6 +47,7 @@ pub(crate) struct Segment {
     pub(crate) octets: u64,
     /// Records that are not acknowledged.
     pub(crate) waiting: u64,
-    /// Whether all octets could be read. If not, another opening may be luckier.
+    /// Whether all octets could be read, in a format that is known. If not, another opening, or a
+    /// later version, may be luckier.
     pub(crate) readable: bool,
 }

@@ -27,8 +27,10 @@ pub struct Settings {
     pub reserve: u32,
     /// Octets that are left to others: with less than this free, the spool does not grow.
     pub keep_free: u64,
-    /// Octets in memory when the disk is broken.
+    /// Octets in memory when the disk is broken, those of what is known of each report with them.
     pub memory: usize,
+    /// Openings of which something may wait. At one more, the oldest is forgotten.
+    pub epochs: usize,
     /// When routine reports are brought to the disk.
     pub group: Group,
 }
@@ -51,6 +53,7 @@ impl Default for Settings {
             reserve: 64 << 10,
             keep_free: 16 << 20,
             memory: 8 << 20,
+            epochs: 4096,
             group: Group {
                 wait: Duration::from_millis(50),
                 octets: 64 << 10,

@@ -159,10 +159,14 @@ impl<D: Disk> Spool<D> {
             worth,
         };
         let file = name.to_string();
-        match self.disk.create(&file) {
-            Ok(()) => {}
+        let made = match number.checked_add(1) {
+            Some(next) => self.disk.create(&file).map(|()| next),
+            None => Err(io::ErrorKind::AlreadyExists.into()),
+        };
+        let next = match made {
+            Ok(next) => next,
             Err(error) => return Err(refused(Step::Create, file, error)),
-        }
+        };
         self.names_changed = true;
         if let Err(error) = write_all(&mut self.disk, &file, 0, record::MAGIC) {
             self.disk
@@ -170,7 +174,7 @@ impl<D: Disk> Spool<D> {
                 .map_err(Step::Remove.failed(&file))?;
             return Err(refused(Step::Write, file, error));
         }
-        self.next_segment += 1;
+        self.next_segment = next;
         let octets = record::MAGIC.len() as u64;
         self.octets += octets;
         self.active[worth] = Some(number);

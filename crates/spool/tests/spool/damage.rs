@@ -256,6 +256,121 @@ fn damage_after_opening_is_a_gap_as_well() {
     assert!(!spool.is_spooled(*id));
 }
 
+#[test]
+fn segments_of_a_later_version_are_left_to_it() {
+    let name = "00000005-0000000000000009.change";
+    let rows: [(&[u8], bool); 3] = [
+        (b"bailiwick-spool\x02 and what we cannot know", true),
+        (b"bailiwick-spool\x01 and nothing that we know", false),
+        (b"", false),
+    ];
+    for (content, stays) in rows {
+        let mut disk = ModelDisk::new(Honest::ALL, u64::MAX);
+        disk.create(name).unwrap();
+        disk.tamper(name, |file| *file = content.to_vec());
+        drop(Spool::open(disk.clone(), settings(), 2));
+        assert_eq!(
+            disk.segments().contains(&name.to_owned()),
+            stays,
+            "{content:?}"
+        );
+    }
+}
+
+/// A whole file of marks with these entries: epoch, first segment, and two marks of each lane.
+fn marks(generation: u64, entries: &[(u64, u32, [u64; 4])]) -> Vec<u8> {
+    let mut octets = b"bwmarks\x01".to_vec();
+    octets.extend(generation.to_le_bytes());
+    octets.extend(u32::try_from(entries.len()).unwrap().to_le_bytes());
+    octets.extend([0; 4]);
+    for (epoch, since, numbers) in entries {
+        octets.extend(epoch.to_le_bytes());
+        octets.extend(since.to_le_bytes());
+        octets.extend([0; 4]);
+        octets.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+    }
+    let sum = crc32c::crc32c_append(crc32c::crc32c(&octets[..20]), &octets[24..]);
+    octets[20..24].copy_from_slice(&sum.to_le_bytes());
+    octets
+}
+
+#[test]
+fn whatever_is_in_the_files_a_spool_opens_and_works() {
+    for seed in 0..2000 {
+        let mut random = Random(seed);
+        let mut disk = ModelDisk::new(Honest::ALL, u64::MAX);
+        let odd = [0, 1, 2, u64::MAX / 2, u64::MAX - 1, u64::MAX];
+        for name in MARKS {
+            let entries: Vec<_> = (0..random.below(4))
+                .map(|_| {
+                    let numbers = [(); 4].map(|()| odd[random.index(odd.len())]);
+                    let since = [0, 1, u32::MAX - 1, u32::MAX][random.index(4)];
+                    (odd[random.index(odd.len())], since, numbers)
+                })
+                .collect();
+            disk.create(name).unwrap();
+            let generation = odd[random.index(odd.len())];
+            disk.tamper(name, |file| *file = marks(generation, &entries));
+            if random.percent(20) {
+                mutate(&mut disk, name, &mut random);
+            }
+        }
+        for _ in 0..random.below(4) {
+            let number = [0, 1, u32::MAX][random.index(3)];
+            let epoch = odd[random.index(odd.len())];
+            let word = ["change", "routine", "unchanged"][random.index(3)];
+            let name = format!("{number:08x}-{epoch:016x}.{word}");
+            if disk.create(&name).is_ok() {
+                let junk = random.index(3000);
+                let junk = random.octets(junk);
+                disk.tamper(&name, |file| *file = junk);
+            }
+        }
+        let (mut spool, _) = Spool::open(disk.clone(), settings(), odd[random.index(odd.len())]);
+        let id = spool.append(NOW, Lane::Change, Value::New, b"x").unwrap();
+        spool.sync(NOW);
+        for lane in Lane::ALL {
+            // As many gaps as there may be, and no report but the one.
+            let told = spool.next(lane, None, usize::MAX);
+            let reports = told
+                .iter()
+                .filter(|e| matches!(e, Entry::Report(_)))
+                .count();
+            assert_eq!(reports, usize::from(lane == Lane::Change), "seed {seed}");
+            for entry in told {
+                let last = entry.last();
+                spool.acknowledge(lane, last.epoch, last.seq);
+            }
+            assert_eq!(spool.gaps(lane).count(), 0, "seed {seed}");
+        }
+        assert!(!spool.is_spooled(id));
+    }
+}
+
+#[test]
+fn the_oldest_of_too_many_openings_is_forgotten() {
+    let settings = Settings {
+        epochs: 5,
+        ..settings()
+    };
+    let disk = ModelDisk::new(Honest::ALL, u64::MAX);
+    for epoch in 1..=20 {
+        let (mut spool, opened) = Spool::open(disk.clone(), settings, epoch);
+        assert_eq!(opened.forgotten, usize::from(epoch > 5));
+        for lane in Lane::ALL {
+            spool.append(NOW, lane, Value::New, b"x").unwrap();
+        }
+        spool.sync(NOW);
+        let first = epoch.saturating_sub(4).max(1);
+        assert!(spool.epochs().eq(first..=epoch), "epoch {epoch}");
+        assert!(disk.segments().len() <= 10);
+    }
+    let (mut spool, opened) = Spool::open(disk, settings, 21);
+    assert_eq!((opened.change, opened.routine, opened.missing), (4, 4, 0));
+    let told = spool.next(Lane::Change, None, usize::MAX);
+    assert!(told.iter().map(|entry| entry.last().epoch).eq(17..=20));
+}
+
 /// What the format is: a segment with two reports, and marks by which one of them is acknowledged.
 const SEGMENT: &str = "\
     62 61 69 6c 69 77 69 63 6b 2d 73 70 6f 6f 6c 01 \

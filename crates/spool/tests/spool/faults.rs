@@ -217,7 +217,8 @@ fn memory_is_bounded_and_what_falls_out_is_counted() {
     let disk = ModelDisk::new(Honest::ALL, u64::MAX);
     disk.fail(0, FaultKind::PowerOff);
     let settings = Settings {
-        memory: 10_000,
+        // 64 octets are what is known of each.
+        memory: 100 * (100 + 64),
         ..settings()
     };
     let (mut spool, _) = Spool::open(disk, settings, 1);

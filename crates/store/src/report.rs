@@ -13,6 +13,10 @@ use crate::Error;
 /// The greatest sequence number: databases count with signs.
 pub(crate) const MAX_SEQ: u64 = i64::MAX as u64;
 
+/// How many marks of an agent are kept. An agent has one spool at a time, and a new one only
+/// when it lost the old; one that makes up epochs shall not fill tables with them.
+pub(crate) const MAX_SPOOLS: i64 = 64;
+
 /// What an agent sends.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Incoming {

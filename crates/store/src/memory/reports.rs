@@ -12,16 +12,23 @@ use bailiwick_wire::report::hash;
 use super::World;
 use crate::{
     Equivocation, Error, Fate, Gap, Incoming, Ingested, Kept, KeptId, Mark, NewReport,
-    report::{Key, MAX_SEQ, agent_key},
+    report::{Key, MAX_SEQ, MAX_SPOOLS, agent_key},
 };
 
 /// What an agent sent, by lane and spool.
 #[derive(Default)]
-pub(super) struct Spools(BTreeMap<(Lane, u64), Spool>);
+pub(super) struct Spools {
+    known: BTreeMap<(Lane, u64), Spool>,
+    /// How many there were.
+    born: i64,
+    /// Reports of those that are forgotten.
+    earlier: u64,
+}
 
 /// What an agent sent of one lane and spool.
 #[derive(Default)]
 struct Spool {
+    born: i64,
     /// Everything up to here is kept or known to be lost.
     through: u64,
     gaps: BTreeSet<(u64, u64)>,
@@ -31,7 +38,25 @@ struct Spool {
 
 impl Spools {
     pub(super) fn reports(&self) -> u64 {
-        self.0.values().map(|spool| spool.reports).sum()
+        let known: u64 = self.known.values().map(|spool| spool.reports).sum();
+        self.earlier + known
+    }
+
+    fn at(&mut self, lane: Lane, epoch: u64) -> &mut Spool {
+        if !self.known.contains_key(&(lane, epoch)) {
+            self.born += 1;
+        }
+        let born = self.born;
+        self.known.entry((lane, epoch)).or_insert_with(|| Spool {
+            born,
+            ..Spool::default()
+        })
+    }
+
+    fn forget_oldest(&mut self) {
+        let oldest = self.born - MAX_SPOOLS;
+        let forgotten = self.known.extract_if(.., |_, spool| spool.born <= oldest);
+        self.earlier += forgotten.map(|(_, spool)| spool.reports).sum::<u64>();
     }
 }
 
@@ -82,6 +107,7 @@ impl World {
                 through,
             });
         }
+        self.row(name)?.spools.forget_oldest();
         Ok(Ingested { fates, marks })
     }
 
@@ -105,7 +131,7 @@ impl World {
             }
             return Ok(Fate::Equivocated);
         }
-        let spool = self.row(name)?.spools.0.entry((lane, epoch)).or_default();
+        let spool = self.row(name)?.spools.at(lane, epoch);
         if seq <= spool.through && !spool.is_lost(seq) {
             return Ok(Fate::Known);
         }
@@ -129,8 +155,7 @@ impl World {
     }
 
     fn lose(&mut self, name: &VantageId, gap: Gap) -> Result<Fate, Error> {
-        let spools = &mut self.row(name)?.spools.0;
-        let spool = spools.entry((gap.lane, gap.epoch)).or_default();
+        let spool = self.row(name)?.spools.at(gap.lane, gap.epoch);
         Ok(if spool.gaps.insert((gap.first, gap.last)) {
             Fate::Stored
         } else {
@@ -142,7 +167,7 @@ impl World {
     fn advance(&mut self, name: &VantageId, lane: Lane, epoch: u64) -> Result<u64, Error> {
         let row = self.agents.get_mut(name);
         let row = row.ok_or_else(|| Error::NoSuchAgent { name: name.clone() })?;
-        let spool = row.spools.0.entry((lane, epoch)).or_default();
+        let spool = row.spools.at(lane, epoch);
         while spool.through < MAX_SEQ {
             let seq = spool.through + 1;
             let next = ReportId { lane, epoch, seq };
@@ -164,7 +189,7 @@ impl World {
             through: spool.through,
         };
         let row = self.agents.get(name);
-        row.map(|row| row.spools.0.iter().map(mark).collect())
+        row.map(|row| row.spools.known.iter().map(mark).collect())
             .unwrap_or_default()
     }
 

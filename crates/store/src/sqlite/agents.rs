@@ -33,8 +33,9 @@ pub(super) fn enrol(
     };
     execute(
         db,
-        "INSERT INTO agent (agent_id, name, spki, labels, state, enrolled_at, equivocations)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0)
+        "INSERT INTO agent (agent_id, name, spki, labels, state, enrolled_at, equivocations,
+             earlier_reports)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0)
          ON CONFLICT (name) DO UPDATE SET
              spki = excluded.spki, labels = excluded.labels, state = excluded.state,
              enrolled_at = excluded.enrolled_at, serial_cur = NULL, until_cur = NULL,
@@ -58,8 +59,8 @@ pub(super) fn find(db: &Connection, name: &VantageId) -> Done<Option<Agent>> {
              a.enrolled_at, a.serial_cur, a.until_cur, a.serial_next, a.until_next, a.seen_at,
              a.seen_address, a.seen_build, a.seen_boot, a.seen_durable, a.seen_lab,
              a.seen_offset, a.equivocations,
-             (SELECT COALESCE(SUM(m.reports), 0) FROM ingest_mark m
-              WHERE m.agent_id = a.agent_id)
+             a.earlier_reports + (SELECT COALESCE(SUM(m.reports), 0) FROM ingest_mark m
+                                  WHERE m.agent_id = a.agent_id)
          FROM agent a WHERE a.agent_id = ?1",
         [agent_key(name)],
         agent,
@@ -86,8 +87,8 @@ pub(super) fn all(db: &Connection) -> Done<Vec<Agent>> {
              a.enrolled_at, a.serial_cur, a.until_cur, a.serial_next, a.until_next, a.seen_at,
              a.seen_address, a.seen_build, a.seen_boot, a.seen_durable, a.seen_lab,
              a.seen_offset, a.equivocations,
-             (SELECT COALESCE(SUM(m.reports), 0) FROM ingest_mark m
-              WHERE m.agent_id = a.agent_id)
+             a.earlier_reports + (SELECT COALESCE(SUM(m.reports), 0) FROM ingest_mark m
+                                  WHERE m.agent_id = a.agent_id)
          FROM agent a ORDER BY a.name",
         [],
         agent,
@@ -142,14 +143,24 @@ fn seen(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Seen>> {
     }))
 }
 
-pub(super) fn is_banned(db: &Connection, name: &VantageId) -> Done<bool> {
-    let banned: Option<bool> = first(
+/// Returns the key of an agent that may send reports.
+pub(super) fn welcome(db: &Connection, name: &VantageId) -> Done<i64> {
+    let id = agent_key(name);
+    match is_banned(db, name)? {
+        None => Err(Error::NoSuchAgent { name: name.clone() }.into()),
+        Some(true) => Err(Error::Banned { name: name.clone() }.into()),
+        Some(false) => Ok(id),
+    }
+}
+
+/// Returns whether an agent is shut out; `None` if there is none of that name.
+pub(super) fn is_banned(db: &Connection, name: &VantageId) -> Done<Option<bool>> {
+    first(
         db,
         "SELECT state = 'banned' FROM agent WHERE agent_id = ?1",
         [agent_key(name)],
         |row| row.get(0),
-    )?;
-    Ok(banned.unwrap_or(false))
+    )
 }
 
 pub(super) fn set_state(

@@ -16,12 +16,12 @@ use rusqlite::{Connection, Row};
 
 use super::{
     Done, agents,
-    rows::{all, broken, check_id, execute, first, known_agent, limit, micros, moment},
+    rows::{all, broken, check_id, execute, first, limit, micros, moment},
     space::Space,
 };
 use crate::{
-    Equivocation, Error, Fate, Gap, Incoming, Ingested, Kept, KeptId, Mark, NewReport,
-    report::{Key, agent_key, day, lane_code, lane_of},
+    Equivocation, Fate, Gap, Incoming, Ingested, Kept, KeptId, Mark, NewReport,
+    report::{Key, MAX_SPOOLS, agent_key, day, lane_code, lane_of},
 };
 
 /// What an agent sent, ready to be written.
@@ -83,11 +83,7 @@ impl Prepared {
 
 /// Keeps a batch.
 pub(super) fn ingest(db: &Connection, space: &Space, batch: &Batch) -> Done<Ingested> {
-    let agent = known_agent(db, &batch.name)?;
-    if agents::is_banned(db, &batch.name)? {
-        let name = batch.name.clone();
-        return Err(Error::Banned { name }.into());
-    }
+    let agent = agents::welcome(db, &batch.name)?;
     space.check(db)?;
     let mut spools = BTreeMap::new();
     let mut fates = Vec::with_capacity(batch.items.len());
@@ -106,14 +102,19 @@ pub(super) fn ingest(db: &Connection, space: &Space, batch: &Batch) -> Done<Inge
         });
     }
     let mut marks = Vec::with_capacity(spools.len());
+    let mut youngest = None;
     for ((lane, epoch), mut spool) in spools {
         spool.advance(db)?;
         spool.save(db)?;
+        youngest = youngest.max(spool.is_new.then_some(spool.born));
         marks.push(Mark {
             lane,
             epoch,
             through: spool.through,
         });
+    }
+    if let Some(youngest) = youngest {
+        forget_oldest(db, agent, youngest)?;
     }
     Ok(Ingested { fates, marks })
 }
@@ -125,6 +126,8 @@ fn keep(db: &Connection, spool: &mut Spool, prepared: &Prepared) -> Done<Fate> {
     if key.seq <= spool.through && kept_hash(db, key)?.is_none() && !spool.is_lost(db, key.seq)? {
         return Ok(Fate::Known);
     }
+    // A report that is known may be ahead of a mark that was forgotten.
+    spool.furthest = spool.furthest.max(key.seq);
     let inserted = execute(
         db,
         "INSERT INTO report (agent_id, lane, epoch, seq, bucket, check_id, received_at, hash,
@@ -224,6 +227,10 @@ struct Spool {
     agent: i64,
     lane: u8,
     epoch: i64,
+    /// Its place among those of the agent, by when they were heard of first.
+    born: i64,
+    /// Whether nothing was heard of it before.
+    is_new: bool,
     /// Everything up to here is kept or known to be lost.
     through: u64,
     /// Nothing is known of what is after this.
@@ -237,26 +244,53 @@ impl Spool {
         let (lane, epoch) = (lane_code(lane), epoch.cast_signed());
         let found = first(
             db,
-            "SELECT through, furthest, reports FROM ingest_mark
+            "SELECT born, through, furthest, reports FROM ingest_mark
              WHERE agent_id = ?1 AND lane = ?2 AND epoch = ?3",
             (agent, lane, epoch),
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            |row| {
+                Ok(Self {
+                    agent,
+                    lane,
+                    epoch,
+                    born: row.get(0)?,
+                    is_new: false,
+                    through: row.get(1)?,
+                    furthest: row.get(2)?,
+                    reports: row.get(3)?,
+                })
+            },
         )?;
-        let (through, furthest, reports) = found.unwrap_or_default();
-        Ok(Self {
+        match found {
+            Some(spool) => Ok(spool),
+            None => Self::begin(db, agent, lane, epoch),
+        }
+    }
+
+    fn begin(db: &Connection, agent: i64, lane: u8, epoch: i64) -> Done<Self> {
+        let last: Option<i64> = first(
+            db,
+            "SELECT MAX(born) FROM ingest_mark WHERE agent_id = ?1",
+            [agent],
+            |row| row.get(0),
+        )?
+        .flatten();
+        let spool = Self {
             agent,
             lane,
             epoch,
-            through,
-            furthest,
-            reports,
-        })
+            born: last.unwrap_or_default() + 1,
+            is_new: true,
+            through: 0,
+            furthest: 0,
+            reports: 0,
+        };
+        spool.save(db)?;
+        Ok(spool)
     }
 
     /// Counts a report that is kept now.
     fn count(&mut self, seq: u64) {
         self.reports += 1;
-        self.furthest = self.furthest.max(seq);
         if seq == self.through + 1 {
             self.through = seq;
         }
@@ -321,8 +355,8 @@ impl Spool {
     fn save(&self, db: &Connection) -> Done<()> {
         execute(
             db,
-            "INSERT INTO ingest_mark (agent_id, lane, epoch, through, furthest, reports)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+            "INSERT INTO ingest_mark (agent_id, lane, epoch, born, through, furthest, reports)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
              ON CONFLICT (agent_id, lane, epoch) DO UPDATE SET
                  through = excluded.through, furthest = excluded.furthest,
                  reports = excluded.reports",
@@ -330,6 +364,7 @@ impl Spool {
                 self.agent,
                 self.lane,
                 self.epoch,
+                self.born,
                 self.through,
                 self.furthest,
                 self.reports,
@@ -337,6 +372,34 @@ impl Spool {
         )?;
         Ok(())
     }
+}
+
+/// Forgets the marks of the oldest spools of an agent if there are too many, and the gaps with
+/// them. Their reports stay.
+fn forget_oldest(db: &Connection, agent: i64, youngest: i64) -> Done<()> {
+    let oldest = youngest - MAX_SPOOLS;
+    execute(
+        db,
+        "UPDATE agent SET earlier_reports = earlier_reports
+             + (SELECT COALESCE(SUM(reports), 0) FROM ingest_mark
+                WHERE agent_id = ?1 AND born <= ?2)
+         WHERE agent_id = ?1",
+        (agent, oldest),
+    )?;
+    execute(
+        db,
+        "DELETE FROM report_gap WHERE agent_id = ?1 AND EXISTS
+             (SELECT 1 FROM ingest_mark m
+              WHERE m.agent_id = ?1 AND m.born <= ?2
+                  AND m.lane = report_gap.lane AND m.epoch = report_gap.epoch)",
+        (agent, oldest),
+    )?;
+    execute(
+        db,
+        "DELETE FROM ingest_mark WHERE agent_id = ?1 AND born <= ?2",
+        (agent, oldest),
+    )?;
+    Ok(())
 }
 
 pub(super) fn marks(db: &Connection, name: &VantageId) -> Done<Vec<Mark>> {

@@ -50,7 +50,8 @@ const TABLES: &str = "
         seen_durable INTEGER,
         seen_lab INTEGER,
         seen_offset INTEGER,
-        equivocations INTEGER NOT NULL
+        equivocations INTEGER NOT NULL,
+        earlier_reports INTEGER NOT NULL
     ) STRICT;
 
     CREATE TABLE agent_session (
@@ -168,6 +169,7 @@ const TABLES: &str = "
         agent_id INTEGER NOT NULL,
         lane INTEGER NOT NULL,
         epoch INTEGER NOT NULL,
+        born INTEGER NOT NULL,
         through INTEGER NOT NULL,
         furthest INTEGER NOT NULL,
         reports INTEGER NOT NULL,
@@ -209,6 +211,7 @@ pub(super) fn open(path: &Path, options: &Options) -> Result<Connection, OpenErr
         .open(path)
         .map_err(|error| failed(&error))?;
     let mut db = connect(path).map_err(|error| failed(&error))?;
+    empty_log(&db).map_err(|error| failed(&error))?;
     migrate(&mut db, path)?;
     bound(&db, options).map_err(|error| failed(&error))?;
     Ok(db)
@@ -241,6 +244,21 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     db.pragma_update(None, "cache_size", -(16 << 10))?;
     db.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(db)
+}
+
+/// Moves all that is in the log into the database, and waits for the disk.
+///
+/// After a sync that failed, the system may serve octets that never reached the disk as if they
+/// had, and a log that is read again then looks whole. Reports that were added to it would be
+/// lost with it. Written to the database and synced there, they are safe.
+fn empty_log(db: &Connection) -> rusqlite::Result<()> {
+    let busy: bool = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if busy {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        let why = "another program is using it".to_owned();
+        return Err(rusqlite::Error::SqliteFailure(code, Some(why)));
+    }
+    Ok(())
 }
 
 fn bound(db: &Connection, options: &Options) -> rusqlite::Result<()> {
@@ -278,6 +296,9 @@ fn migrate(db: &mut Connection, path: &Path) -> Result<(), OpenError> {
             version,
             known,
         });
+    }
+    if version == known {
+        return Ok(());
     }
     for migration in MIGRATIONS.iter().skip(version as usize) {
         transaction.execute_batch(migration).map_err(failed)?;

@@ -83,7 +83,10 @@ pub(super) fn usage(db: &Connection, space: &Space) -> Done<Usage> {
         |sql: &str| -> Done<u64> { Ok(db.prepare_cached(sql)?.query_row([], |row| row.get(0))?) };
     Ok(Usage {
         agents: count("SELECT COUNT(*) FROM agent")?,
-        reports: count("SELECT COALESCE(SUM(reports), 0) FROM ingest_mark")?,
+        reports: count(
+            "SELECT (SELECT COALESCE(SUM(reports), 0) FROM ingest_mark)
+                 + (SELECT COALESCE(SUM(earlier_reports), 0) FROM agent)",
+        )?,
         checks: count("SELECT COUNT(*) FROM check_run")?,
         open_checks: count("SELECT COUNT(*) FROM check_run WHERE is_open = 1")?,
         octets: space.octets(),

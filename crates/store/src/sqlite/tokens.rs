@@ -166,7 +166,7 @@ fn enrol(db: &Connection, scope: &Scope, key: KeyHash, at: Timestamp) -> Done<()
             if operator.is_some() || agent.is_some_and(|agent| &agent.name != name) {
                 return refused(Refusal::KeyInUse);
             }
-            if agents::is_banned(db, name)? {
+            if agents::is_banned(db, name)? == Some(true) {
                 return refused(Refusal::Banned);
             }
             agents::enrol(db, name, key, labels, *approve, at)

@@ -126,6 +126,8 @@ cases! {
         lanes_and_epochs_are_apart
         great_epochs_are_told_apart
         agents_are_apart
+        made_up_epochs_are_forgotten
+        a_batch_of_made_up_epochs
         impossible_numbers_are_refused_whole
         the_greatest_number_is_possible
         unknown_agents_are_refused

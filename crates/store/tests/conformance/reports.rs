@@ -314,6 +314,52 @@ pub(crate) async fn agents_are_apart(store: Arc<dyn Store>) {
     assert_eq!((of("fra-1"), of("ams-1")), (2, 1));
 }
 
+/// The first report of an epoch.
+fn begin(epoch: u64) -> Incoming {
+    Incoming::Report(report(id(Lane::Change, epoch, 1)))
+}
+
+pub(crate) async fn made_up_epochs_are_forgotten(store: Arc<dyn Store>) {
+    let name = enrol(&*store, 1, "fra-1").await;
+    let other = enrol(&*store, 2, "ams-1").await;
+    ingest(&*store, &other, vec![change(1)]).await;
+    for epoch in 1..=200 {
+        let done = ingest(&*store, &name, vec![begin(epoch), begin(epoch)]).await;
+        assert_eq!(done.fates, [Stored, Known]);
+        let marks = store.marks(&name).await.unwrap();
+        let epochs: Vec<u64> = marks.iter().map(|mark| mark.epoch).collect();
+        let kept: Vec<u64> = (epoch.saturating_sub(63).max(1)..=epoch).collect();
+        assert_eq!(epochs, kept, "the last 64");
+    }
+    assert_eq!(store.marks(&other).await.unwrap().len(), 1);
+    let agent = store.agent(&name).await.unwrap().unwrap();
+    assert_eq!(agent.reports, 200, "all are counted");
+    assert_eq!(store.usage().await.unwrap().reports, 201);
+    assert_eq!(evidence(&*store, CHECK).await.len(), 201, "and kept");
+    // One that is forgotten is known all the same by its reports.
+    let done = ingest(&*store, &name, vec![begin(1)]).await;
+    assert_eq!((done.fates, done.marks[0].through), (vec![Known], 1));
+    let agent = store.agent(&name).await.unwrap().unwrap();
+    assert_eq!(agent.reports, 200);
+}
+
+pub(crate) async fn a_batch_of_made_up_epochs(store: Arc<dyn Store>) {
+    let name = enrol(&*store, 1, "fra-1").await;
+    ingest(&*store, &name, vec![begin(1000)]).await;
+    let mut sent: Vec<Incoming> = (1..=100).map(begin).collect();
+    sent.push(begin(1000));
+    let done = ingest(&*store, &name, sent.clone()).await;
+    assert_eq!(done.fates[..100], [Stored; 100]);
+    assert_eq!((done.fates[100], done.marks.len()), (Known, 101));
+    let marks = store.marks(&name).await.unwrap();
+    let epochs: Vec<u64> = marks.iter().map(|mark| mark.epoch).collect();
+    assert_eq!(epochs, (37..=100).collect::<Vec<_>>());
+    let done = ingest(&*store, &name, sent).await;
+    assert_eq!(done.fates, [Known; 101]);
+    assert_eq!(store.agent(&name).await.unwrap().unwrap().reports, 101);
+    assert_eq!(store.marks(&name).await.unwrap().len(), 64);
+}
+
 pub(crate) async fn impossible_numbers_are_refused_whole(store: Arc<dyn Store>) {
     let name = enrol(&*store, 1, "fra-1").await;
     let impossible = [

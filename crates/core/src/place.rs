@@ -52,13 +52,13 @@ impl PlaceError {
 impl FromStr for Asn {
     type Err = PlaceError;
 
-    /// Reads `64500` or `AS64500`.
+    /// Reads `64500` or `AS64500`. Nobody has the number 0 (RFC 7607).
     fn from_str(text: &str) -> Result<Self, PlaceError> {
         let digits = text.strip_prefix("AS").unwrap_or(text);
-        let number = digits.parse();
+        let number = digits.parse().ok().filter(|number| *number != 0);
         number
             .map(Self)
-            .map_err(|_| PlaceError::of(text, "autonomous system number"))
+            .ok_or_else(|| PlaceError::of(text, "autonomous system number"))
     }
 }
 
@@ -307,6 +307,7 @@ mod tests {
         assert_eq!(place.to_string(), "AS64500 ripe");
         for bad in [
             "asn=many",
+            "asn=AS0",
             "rir=mars",
             "geo=91,0",
             "geo=0,180.1",

@@ -29,7 +29,7 @@ mod check;
 mod codes;
 mod found;
 mod observation;
-mod parts;
+pub(crate) mod parts;
 #[cfg(test)]
 mod tests;
 
@@ -81,6 +81,14 @@ pub enum DecodeError {
         field: &'static str,
         /// The value.
         value: i64,
+    },
+    /// A word that this version does not know, or a text that is not what it should be.
+    #[error("{field}: {word:?} is not known")]
+    Word {
+        /// The field.
+        field: &'static str,
+        /// The word.
+        word: String,
     },
     /// Octets that are no name on the wire.
     #[error("{field} is no name")]
@@ -219,7 +227,7 @@ pub fn decode(
     })
 }
 
-fn at_most(what: &'static str, count: usize, most: usize) -> Result<(), DecodeError> {
+pub(crate) fn at_most(what: &'static str, count: usize, most: usize) -> Result<(), DecodeError> {
     if count > most {
         return Err(DecodeError::TooMany { what, count, most });
     }
@@ -227,7 +235,7 @@ fn at_most(what: &'static str, count: usize, most: usize) -> Result<(), DecodeEr
 }
 
 /// Reads a list that may not be longer than [`MAX_ITEMS`].
-fn list<'a, T: 'a, U, C: FromIterator<U>>(
+pub(crate) fn list<'a, T: 'a, U, C: FromIterator<U>>(
     what: &'static str,
     items: &'a [T],
     read: impl FnMut(&'a T) -> Result<U, DecodeError>,

@@ -227,6 +227,7 @@ impl Service {
             certificates: issued.chain.iter().map(|c| c.to_vec().into()).collect(),
             name: name.to_string(),
             valid_for_ns: life.as_nanos().try_into().unwrap(),
+            operators: Vec::new(),
         }
     }
 

@@ -9,26 +9,26 @@ use super::{DecodeError, MAX_ITEMS};
 use crate::proto::report::v1 as pb;
 
 /// Returns a field that has to be there.
-pub(super) fn present<T>(field: &'static str, value: Option<T>) -> Result<T, DecodeError> {
+pub(crate) fn present<T>(field: &'static str, value: Option<T>) -> Result<T, DecodeError> {
     value.ok_or(DecodeError::Missing { field })
 }
 
-pub(super) fn to_name(name: &Name) -> Bytes {
+pub(crate) fn to_name(name: &Name) -> Bytes {
     name.to_wire().into()
 }
 
-pub(super) fn name(field: &'static str, octets: &[u8]) -> Result<Name, DecodeError> {
+pub(crate) fn name(field: &'static str, octets: &[u8]) -> Result<Name, DecodeError> {
     crate::dns::whole_name(octets).ok_or(DecodeError::NoName { field })
 }
 
-pub(super) fn to_address(address: IpAddr) -> Bytes {
+pub(crate) fn to_address(address: IpAddr) -> Bytes {
     match address {
         IpAddr::V4(v4) => Bytes::copy_from_slice(&v4.octets()),
         IpAddr::V6(v6) => Bytes::copy_from_slice(&v6.octets()),
     }
 }
 
-pub(super) fn address(octets: &Bytes) -> Result<IpAddr, DecodeError> {
+pub(crate) fn address(octets: &Bytes) -> Result<IpAddr, DecodeError> {
     let length = octets.len();
     <[u8; 4]>::try_from(octets.as_ref())
         .map(IpAddr::from)
@@ -36,23 +36,23 @@ pub(super) fn address(octets: &Bytes) -> Result<IpAddr, DecodeError> {
         .map_err(|_| DecodeError::Address { length })
 }
 
-pub(super) fn to_addresses<'a>(addresses: impl IntoIterator<Item = &'a IpAddr>) -> Vec<Bytes> {
+pub(crate) fn to_addresses<'a>(addresses: impl IntoIterator<Item = &'a IpAddr>) -> Vec<Bytes> {
     addresses.into_iter().copied().map(to_address).collect()
 }
 
-pub(super) fn addresses<C: FromIterator<IpAddr>>(octets: &[Bytes]) -> Result<C, DecodeError> {
+pub(crate) fn addresses<C: FromIterator<IpAddr>>(octets: &[Bytes]) -> Result<C, DecodeError> {
     super::at_most("addresses", octets.len(), MAX_ITEMS)?;
     octets.iter().map(address).collect()
 }
 
-pub(super) fn to_server(server: &Server) -> pb::Server {
+pub(crate) fn to_server(server: &Server) -> pb::Server {
     pb::Server {
         name: to_name(&server.name),
         address: to_address(server.address),
     }
 }
 
-pub(super) fn server(server: &pb::Server) -> Result<Server, DecodeError> {
+pub(crate) fn server(server: &pb::Server) -> Result<Server, DecodeError> {
     Ok(Server {
         name: name("name of a server", &server.name)?,
         address: address(&server.address)?,
@@ -60,11 +60,11 @@ pub(super) fn server(server: &pb::Server) -> Result<Server, DecodeError> {
 }
 
 /// Nanoseconds reach for 292 years.
-pub(super) fn nanoseconds(duration: Duration) -> i64 {
+pub(crate) fn nanoseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
-pub(super) fn duration(field: &'static str, nanoseconds: i64) -> Result<Duration, DecodeError> {
+pub(crate) fn duration(field: &'static str, nanoseconds: i64) -> Result<Duration, DecodeError> {
     let known = u64::try_from(nanoseconds).map(Duration::from_nanos);
     known.map_err(|_| DecodeError::Unknown {
         field,

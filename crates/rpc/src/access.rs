@@ -15,7 +15,10 @@ use std::{
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use crate::identity::{Caller, Certified, Peer};
+use crate::{
+    identity::{Caller, Certified, Peer},
+    limited::Guest,
+};
 
 /// Who may make a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -213,14 +216,19 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let caller = request.extensions().get::<Arc<Caller>>();
-        let decided = caller
-            .ok_or(Refusal::Unknown)
-            .and_then(|caller| self.access.check(request.uri().path(), caller));
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        let decided = match request.extensions_mut().remove::<Guest>() {
+            None => Err(Refusal::Unknown.into()),
+            Some(guest) if !guest.pace.call() => Err(Status::resource_exhausted("too many calls")),
+            Some(Guest { caller, .. }) => {
+                let checked = self.access.check(request.uri().path(), &caller);
+                request.extensions_mut().insert(caller);
+                checked.map_err(Status::from)
+            }
+        };
         match decided {
             Ok(()) => Box::pin(self.inner.call(request)),
-            Err(refusal) => Box::pin(async move { Ok(Status::from(refusal).into_http()) }),
+            Err(status) => Box::pin(async move { Ok(status.into_http()) }),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Finding a coordinator and being sure that it is the right one.
 //!
 //! A [`Link`] is one connection. It does not come back by itself after it has ended: whoever
-//! holds it would not notice that a [`Proof`](crate::Proof) made for the first connection is
+//! holds it would not notice that a [`Proof`] made for the first connection is
 //! worth nothing on the second, nor that somebody else answers now.
 
 use std::{

@@ -31,6 +31,7 @@ mod invitation;
 mod key;
 mod limited;
 mod listen;
+mod pace;
 mod private_file;
 mod proof;
 mod services;

@@ -24,6 +24,7 @@ use crate::{
     crowd::Seat,
     identity::{Caller, Peer},
     key::KeyHash,
+    pace::Pace,
 };
 
 /// How long a caller may take for the first words of HTTP/2, and how long one without
@@ -60,10 +61,17 @@ impl Group {
     }
 }
 
+/// What is known of a connection above it.
+#[derive(Clone)]
+pub(crate) struct Guest {
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) pace: Arc<Pace>,
+}
+
 /// A connection with its caller and its end.
 pub(crate) struct Limited<S> {
     io: S,
-    caller: Arc<Caller>,
+    guest: Guest,
     end: Pin<Box<dyn Future<Output = Ended> + Send>>,
     idle: Pin<Box<Sleep>>,
     phase: Phase,
@@ -89,6 +97,8 @@ enum Ended {
     Newcomer,
     #[error("nothing was said for {IDLE:?}")]
     Idle,
+    #[error("too many calls")]
+    Flooding,
     #[error("another connection has taken its place")]
     Crowded,
     #[error("the server stops")]
@@ -116,6 +126,11 @@ impl<S> Limited<S> {
             }
             Peer::Local { .. } => None,
         };
+        let pace = Arc::new(Pace::of(&caller.peer));
+        let guest = Guest {
+            caller: Arc::new(caller),
+            pace: Arc::clone(&pace),
+        };
         let end = async move {
             let certificate_or_patience = async {
                 match last {
@@ -128,13 +143,14 @@ impl<S> Limited<S> {
             };
             tokio::select! {
                 why = certificate_or_patience => why,
+                () = pace.exceeded() => Ended::Flooding,
                 () = seat.lost() => Ended::Crowded,
                 _ = cut.wait_for(|cut| *cut) => Ended::Stopped,
             }
         };
         Self {
             io,
-            caller: Arc::new(caller),
+            guest,
             end: Box::pin(end),
             idle: Box::pin(sleep_until(now + IDLE)),
             phase: Phase::Opening(PREFACE),
@@ -149,7 +165,7 @@ impl<S> Limited<S> {
             None => ready!(self.poll_why(context)),
         };
         if self.ended.is_none() {
-            tracing::debug!(source = ?self.caller.source, "connection ended: {why}");
+            tracing::debug!(source = ?self.guest.caller.source, "connection ended: {why}");
             self.ended = Some(why);
         }
         Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, why))
@@ -169,7 +185,7 @@ impl<S> Limited<S> {
     fn heard(&mut self, octets: usize) {
         self.phase = match self.phase {
             Phase::Opening(left) if octets < left => Phase::Opening(left - octets),
-            Phase::Opening(_) | Phase::Newcomer if self.caller.peer == Peer::Nobody => {
+            Phase::Opening(_) | Phase::Newcomer if self.guest.caller.peer == Peer::Nobody => {
                 self.idle.as_mut().reset(Instant::now() + IDLE);
                 Phase::Newcomer
             }
@@ -179,10 +195,10 @@ impl<S> Limited<S> {
 }
 
 impl<S> Connected for Limited<S> {
-    type ConnectInfo = Arc<Caller>;
+    type ConnectInfo = Guest;
 
-    fn connect_info(&self) -> Arc<Caller> {
-        Arc::clone(&self.caller)
+    fn connect_info(&self) -> Guest {
+        self.guest.clone()
     }
 }
 

@@ -317,6 +317,15 @@ pub trait Store: fmt::Debug + Send + Sync {
         limit: usize,
     ) -> Result<Vec<Equivocation>, Error>;
 
+    /// Forgets reports that were received before a moment, at most so many, and the answers that
+    /// nothing refers to any more. Returns how many reports were forgotten; fewer than the limit
+    /// means that all were. Marks, counts and verdicts stay, so a report that is sent again is
+    /// known.
+    ///
+    /// It goes by the moment of receipt: by its own clock, an agent could have its reports kept
+    /// for ever, or forgotten at once.
+    async fn forget_reports(&self, before: Timestamp, limit: usize) -> Result<usize, Error>;
+
     // The store itself.
 
     /// Returns how much is kept, and how much more can be.

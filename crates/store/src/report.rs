@@ -205,16 +205,20 @@ pub(crate) fn lane_of(code: u8) -> Option<Lane> {
     Lane::ALL.into_iter().find(|&lane| lane_code(lane) == code)
 }
 
-/// Returns the day of a report, counted from 1970-01-01, by the agent's clock: the same for
-/// every copy of a report, so that it can be part of a key. 0 if it cannot be told, or is
-/// nonsense.
-///
-/// The day of receipt would not do: a report that is sent again after midnight would be another.
-pub(crate) fn day(body: &[u8]) -> u16 {
-    const MICROSECONDS: u64 = 86_400_000_000;
+/// Returns the partition of a report: the day on which it was made, by the agent's clock. It is
+/// the same for every copy of a report, so it can be part of a key; the day of receipt cannot,
+/// since a report that is sent again after midnight would be another. 0 if it cannot be told, or
+/// is nonsense.
+pub(crate) fn bucket(body: &[u8]) -> u16 {
     bailiwick_wire::report::started(body)
-        .and_then(|started| u16::try_from(started.0 / MICROSECONDS).ok())
+        .and_then(|started| u16::try_from(days(started)).ok())
         .unwrap_or(0)
+}
+
+/// Returns the day of a moment, counted from 1970-01-01.
+pub(crate) fn days(at: Timestamp) -> u32 {
+    // A moment has 64 bits and a day more than 32 bits of microseconds.
+    u32::try_from(at.seconds() / 86_400).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -395,6 +395,40 @@ async fn a_slow_disk_fills_a_bounded_queue() {
 }
 
 #[tokio::test]
+async fn answers_that_nothing_refers_to_are_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_with(&location(folder.path()), &options())
+        .await
+        .unwrap();
+    enrol(&*store).await;
+    let day = |day: u64| Timestamp(day * 86_400_000_000);
+    for seq in 1..=30 {
+        let Incoming::Report(new) = report(seq, 100) else {
+            unreachable!()
+        };
+        let new = NewReport {
+            answers: vec![vec![0].into(), seq.to_be_bytes().to_vec().into()],
+            received: day(seq),
+            ..new
+        };
+        store
+            .ingest(&name(), vec![Incoming::Report(new)])
+            .await
+            .unwrap();
+    }
+    let db = rusqlite::Connection::open(folder.path().join("store.db")).unwrap();
+    let answers = || -> i64 {
+        db.query_row("SELECT COUNT(*) FROM answer", [], |row| row.get(0))
+            .unwrap()
+    };
+    assert_eq!(answers(), 31);
+    assert_eq!(store.forget_reports(day(21), 100).await.unwrap(), 20);
+    assert_eq!(answers(), 11, "ten, and one that is in all reports");
+    assert_eq!(store.forget_reports(day(99), 100).await.unwrap(), 10);
+    assert_eq!(answers(), 0);
+}
+
+#[tokio::test]
 async fn what_is_no_store_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");

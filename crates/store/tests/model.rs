@@ -38,6 +38,7 @@ enum Call {
     PlanSince(u8, u64, u64),
     Ingest(u8, Vec<Item>),
     Evidence(u8, u8, bool, u64, usize),
+    Forget(u64, usize),
     Reopen,
 }
 
@@ -105,6 +106,7 @@ fn call() -> impl Strategy<Value = Call> {
         12 => (agent.clone(), vec(item(), 0..6)).prop_map(|(a, items)| Call::Ingest(a, items)),
         2 => (0..3_u8, agent, any::<bool>(), 0..12_u64, 0..5_usize)
             .prop_map(|(c, a, lane, seq, limit)| Call::Evidence(c, a, lane, seq, limit)),
+        1 => (0..15_u64, 0..6_usize).prop_map(|(before, limit)| Call::Forget(before, limit)),
         1 => Just(Call::Reopen),
     ]
 }
@@ -334,6 +336,9 @@ async fn make(store: &dyn Store, call: Call) -> String {
             };
             let check = CheckId(check.into());
             format!("{:?}", store.evidence(check, Some(&after), limit).await)
+        }
+        Call::Forget(before, limit) => {
+            format!("{:?}", store.forget_reports(at(before), limit).await)
         }
         Call::Reopen => String::new(),
     }

@@ -249,6 +249,10 @@ impl Store for Memory {
         Ok(self.with(|world| world.equivocations(name, limit)))
     }
 
+    async fn forget_reports(&self, before: Timestamp, limit: usize) -> Result<usize, Error> {
+        Ok(self.with(|world| world.forget_reports(before, limit)))
+    }
+
     async fn usage(&self) -> Result<Usage, Error> {
         Ok(self.with(|world| world.usage()))
     }

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 use bailiwick_core::{
     check::CheckId,
     report::{Lane, ReportId},
+    time::Timestamp,
     vantage::VantageId,
 };
 use bailiwick_wire::report::hash;
+use bytes::Bytes;
 
 use super::World;
 use crate::{
@@ -136,7 +138,6 @@ impl World {
             return Ok(Fate::Known);
         }
         spool.reports += 1;
-        self.octets += Incoming::Report(report.clone()).octets() as u64;
         let kept = Kept {
             id: KeptId {
                 agent: name.clone(),
@@ -147,6 +148,7 @@ impl World {
             answers: report.answers,
             received: report.received,
         };
+        self.octets += octets(&kept);
         self.reports.insert(key, kept);
         if let Some(check) = report.check {
             self.by_check.insert((check, key));
@@ -209,6 +211,24 @@ impl World {
             .collect()
     }
 
+    pub(super) fn forget_reports(&mut self, before: Timestamp, limit: usize) -> usize {
+        let old = self
+            .reports
+            .iter()
+            .filter(|(_, kept)| kept.received < before);
+        let mut old: Vec<(Timestamp, Key)> = old.map(|(key, kept)| (kept.received, *key)).collect();
+        old.sort();
+        old.truncate(limit);
+        for (_, key) in &old {
+            if let Some(kept) = self.reports.remove(key) {
+                self.octets -= octets(&kept);
+            }
+        }
+        self.by_check
+            .retain(|(_, key)| self.reports.contains_key(key));
+        old.len()
+    }
+
     pub(super) fn equivocations(&self, name: &VantageId, limit: usize) -> Vec<Equivocation> {
         let agent = agent_key(name);
         let of_agent = self
@@ -217,6 +237,10 @@ impl World {
             .filter(|(key, _)| key.agent == agent);
         of_agent.take(limit).map(|(_, pair)| pair.clone()).collect()
     }
+}
+
+fn octets(kept: &Kept) -> u64 {
+    (kept.body.len() + kept.answers.iter().map(Bytes::len).sum::<usize>()) as u64
 }
 
 /// Returns how many agents reported on a check.

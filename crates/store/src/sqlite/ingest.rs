@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, btree_map::Entry};
 use bailiwick_core::{
     check::CheckId,
     report::{Lane, ReportId},
+    time::Timestamp,
     vantage::VantageId,
 };
 use bailiwick_wire::report::hash;
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{
     Equivocation, Fate, Gap, Incoming, Ingested, Kept, KeptId, Mark, NewReport,
-    report::{Key, MAX_SPOOLS, agent_key, day, lane_code, lane_of},
+    report::{Key, MAX_SPOOLS, agent_key, bucket, days, lane_code, lane_of},
 };
 
 /// What an agent sent, ready to be written.
@@ -40,7 +41,7 @@ struct Prepared {
     report: NewReport,
     key: Key,
     hash: [u8; 32],
-    day: u16,
+    bucket: u16,
     /// SHA-256 of each answer, one after the other.
     answers: Vec<u8>,
 }
@@ -74,7 +75,7 @@ impl Prepared {
         Self {
             key: Key::new(name, &report.id),
             hash: hash(&report.body),
-            day: day(&report.body),
+            bucket: bucket(&report.body),
             answers: report.answers.iter().flat_map(|a| hash(a)).collect(),
             report,
         }
@@ -139,7 +140,7 @@ fn keep(db: &Connection, spool: &mut Spool, prepared: &Prepared) -> Done<Fate> {
             key.lane,
             key.epoch,
             key.seq,
-            prepared.day,
+            prepared.bucket,
             report.check.map(check_id),
             micros(report.received),
             prepared.hash,
@@ -159,10 +160,10 @@ fn keep(db: &Connection, spool: &mut Spool, prepared: &Prepared) -> Done<Fate> {
     for (answer, hash) in report.answers.iter().zip(prepared.answers.chunks(32)) {
         execute(
             db,
-            "INSERT INTO answer (hash, bucket, octets) VALUES (?1, ?2, ?3)
-             ON CONFLICT (hash) DO UPDATE SET bucket = excluded.bucket
-             WHERE answer.bucket < excluded.bucket",
-            (hash, prepared.day, &answer[..]),
+            "INSERT INTO answer (hash, day, octets) VALUES (?1, ?2, ?3)
+             ON CONFLICT (hash) DO UPDATE SET day = excluded.day
+             WHERE answer.day < excluded.day",
+            (hash, days(report.received), &answer[..]),
         )?;
     }
     spool.count(key.seq);
@@ -494,6 +495,27 @@ fn answer(db: &Connection, read: &mut BTreeMap<Vec<u8>, Bytes>, hash: &[u8]) -> 
     let octets = Bytes::from(octets.ok_or_else(|| broken(7))?);
     read.insert(hash.to_vec(), octets.clone());
     Ok(octets)
+}
+
+/// Forgets old reports, and answers if no report is left that is so old.
+pub(super) fn forget(db: &Connection, before: Timestamp, at_most: usize) -> Done<usize> {
+    let forgotten = execute(
+        db,
+        "DELETE FROM report WHERE (agent_id, lane, epoch, seq) IN
+             (SELECT agent_id, lane, epoch, seq FROM report WHERE received_at < ?1
+              ORDER BY received_at, agent_id, lane, epoch, seq LIMIT ?2)",
+        (micros(before), limit(at_most)),
+    )?;
+    if forgotten < at_most {
+        // Those that are one too many are for the next time.
+        execute(
+            db,
+            "DELETE FROM answer WHERE hash IN
+                 (SELECT hash FROM answer WHERE day < ?1 ORDER BY day LIMIT ?2)",
+            (days(before), limit(at_most.saturating_mul(4))),
+        )?;
+    }
+    Ok(forgotten)
 }
 
 pub(super) fn equivocations(

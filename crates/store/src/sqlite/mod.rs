@@ -333,6 +333,11 @@ impl Store for Sqlite {
             .await
     }
 
+    async fn forget_reports(&self, before: Timestamp, limit: usize) -> Result<usize, Error> {
+        self.write(move |db| ingest::forget(db, before, limit))
+            .await
+    }
+
     async fn usage(&self) -> Result<Usage, Error> {
         let space = self.space.clone();
         self.read(move |db| space::usage(db, &space)).await

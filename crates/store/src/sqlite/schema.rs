@@ -154,7 +154,7 @@ const TABLES: &str = "
     ) STRICT;
     CREATE INDEX report_check ON report (check_id, agent_id, lane, epoch, seq)
         WHERE check_id IS NOT NULL;
-    CREATE INDEX report_bucket ON report (bucket);
+    CREATE INDEX report_received ON report (received_at, agent_id, lane, epoch, seq);
 
     CREATE TABLE report_gap (
         agent_id INTEGER NOT NULL,
@@ -187,14 +187,14 @@ const TABLES: &str = "
         PRIMARY KEY (agent_id, lane, epoch, seq)
     ) STRICT;
 
-    -- The bucket is the greatest of the reports that refer to it: when that one is dropped,
-    -- nothing refers to it any more.
+    -- The day is that of the last report that refers to it, by its receipt: when all reports of
+    -- that day are forgotten, nothing refers to it any more.
     CREATE TABLE answer (
         hash BLOB NOT NULL PRIMARY KEY,
-        bucket INTEGER NOT NULL,
+        day INTEGER NOT NULL,
         octets BLOB NOT NULL
     ) STRICT;
-    CREATE INDEX answer_bucket ON answer (bucket);
+    CREATE INDEX answer_day ON answer (day);
 ";
 
 /// Opens a database to write to it, and makes it if there is none.

@@ -144,6 +144,10 @@ cases! {
         batches_again_and_again_give_the_same
         many_agents_at_once
         usage_counts
+        old_reports_are_forgotten
+        what_is_forgotten_is_known
+        answers_stay_as_long_as_a_report_needs_them
+        forgetting_makes_room
     }
 }
 

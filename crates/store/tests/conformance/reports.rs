@@ -721,3 +721,115 @@ pub(crate) async fn usage_counts(store: Arc<dyn Store>) {
     assert_eq!((usage.checks, usage.open_checks), (3, 2));
     assert!(usage.octets > empty.octets || usage.octets > 1000);
 }
+
+/// A report that came so many days from now.
+fn on_day(seq: u64, day: u32, answers: &[u8]) -> Incoming {
+    Incoming::Report(NewReport {
+        answers: answers.iter().map(|&n| vec![n; 500].into()).collect(),
+        received: later(day * 24 * HOUR),
+        ..report(id(Lane::Change, 1, seq))
+    })
+}
+
+async fn left(store: &dyn Store) -> Vec<u64> {
+    let all = evidence(store, CHECK).await;
+    all.iter().map(|kept| kept.id.report.seq).collect()
+}
+
+pub(crate) async fn old_reports_are_forgotten(store: Arc<dyn Store>) {
+    let name = enrol(&*store, 1, "fra-1").await;
+    for (seq, day) in [(1, 5), (2, 1), (3, 3), (4, 1), (5, 9)] {
+        ingest(&*store, &name, vec![on_day(seq, day, &[])]).await;
+    }
+    let forget = async |day: u32, limit| {
+        let before = later(day * 24 * HOUR);
+        store.forget_reports(before, limit).await.unwrap()
+    };
+    assert_eq!(forget(1, 100).await, 0, "none is older than that");
+    assert_eq!(forget(4, 0).await, 0);
+    assert_eq!(forget(4, 1).await, 1);
+    assert_eq!(
+        left(&*store).await,
+        [1, 3, 4, 5],
+        "the oldest, and of these the first"
+    );
+    assert_eq!(forget(4, 100).await, 2);
+    assert_eq!(left(&*store).await, [1, 5]);
+    assert_eq!(forget(5, 100).await, 0, "not the moment itself");
+    assert_eq!(forget(1000, 2).await, 2);
+    assert_eq!(left(&*store).await, []);
+    let agent = store.agent(&name).await.unwrap().unwrap();
+    assert_eq!(agent.reports, 5, "counts stay");
+}
+
+pub(crate) async fn what_is_forgotten_is_known(store: Arc<dyn Store>) {
+    let name = enrol(&*store, 1, "fra-1").await;
+    let sent = vec![on_day(1, 1, &[1]), on_day(2, 1, &[2]), on_day(4, 1, &[3])];
+    ingest(&*store, &name, sent.clone()).await;
+    store.forget_reports(later(48 * HOUR), 100).await.unwrap();
+    let lie = other_body(1, body(now(), "a lie"));
+    let done = ingest(&*store, &name, vec![sent[0].clone(), lie]).await;
+    assert_eq!(done, ingested(&[Known, Known], 2), "below the mark");
+    assert_eq!(left(&*store).await, []);
+    let done = ingest(&*store, &name, vec![sent[2].clone()]).await;
+    assert_eq!(done, ingested(&[Stored], 2), "it was never acknowledged");
+    let done = ingest(&*store, &name, vec![change(3)]).await;
+    assert_eq!(done, ingested(&[Stored], 4));
+}
+
+pub(crate) async fn answers_stay_as_long_as_a_report_needs_them(store: Arc<dyn Store>) {
+    let name = enrol(&*store, 1, "fra-1").await;
+    let sent = [
+        (1, 1, &[1, 2][..]),
+        (2, 9, &[2, 3]),
+        (3, 5, &[3, 2]),
+        (4, 2, &[1]),
+    ];
+    for (seq, day, answers) in sent {
+        ingest(&*store, &name, vec![on_day(seq, day, answers)]).await;
+    }
+    for day in 1..=10 {
+        let before = later(day * 24 * HOUR);
+        while store.forget_reports(before, 1).await.unwrap() == 1 {}
+        let all = evidence(&*store, CHECK).await;
+        for kept in &all {
+            let (_, _, answers) = sent[usize::try_from(kept.id.report.seq).unwrap() - 1];
+            let expected: Vec<Bytes> = answers.iter().map(|&n| vec![n; 500].into()).collect();
+            assert_eq!(kept.answers, expected, "day {day}");
+        }
+    }
+    assert_eq!(left(&*store).await, []);
+    // An answer that is forgotten can come again.
+    ingest(&*store, &name, vec![on_day(5, 11, &[1, 2, 3])]).await;
+    assert_eq!(evidence(&*store, CHECK).await[0].answers.len(), 3);
+}
+
+pub(crate) async fn forgetting_makes_room(store: Arc<dyn Store>) {
+    let name = enrol(&*store, 1, "fra-1").await;
+    let large = |seq: u64| {
+        let mut octets = vec![0; 100_000];
+        octets[..8].copy_from_slice(&seq.to_be_bytes());
+        Incoming::Report(NewReport {
+            body: octets.clone().into(),
+            answers: vec![octets.into()],
+            ..report(id(Lane::Change, 1, seq))
+        })
+    };
+    for seq in 1..=20 {
+        ingest(&*store, &name, vec![large(seq)]).await;
+    }
+    let before = store.usage().await.unwrap();
+    store.forget_reports(later(48 * HOUR), 100).await.unwrap();
+    for seq in 21..=40 {
+        ingest(&*store, &name, vec![large(seq)]).await;
+    }
+    let after = store.usage().await.unwrap();
+    // A log that was not moved yet is counted, too.
+    let most = before.octets + (5 << 20);
+    assert!(
+        after.octets <= most,
+        "{} octets, then {}",
+        before.octets,
+        after.octets
+    );
+}

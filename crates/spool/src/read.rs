@@ -54,7 +54,8 @@ impl Entry {
 
 impl<D: Disk> Spool<D> {
     /// Returns what is behind `after` in a lane, or from its beginning, in order: older epochs
-    /// first, and gaps where they are. At most `octets` are returned, but one entry at least.
+    /// first, and gaps where they are. At most `octets` are returned, but one entry at least. What
+    /// is returned may be of several epochs; each is acknowledged by itself.
     ///
     /// Only what is spooled is returned, and, once the disk is broken, what is in memory. A report
     /// that turns out to be damaged is a gap from then on.

@@ -7,7 +7,7 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, ErrorKind},
     rc::Rc,
 };
@@ -187,7 +187,7 @@ impl ModelDisk {
             name_changes,
             ..
         } = &mut *state;
-        for file in files {
+        for file in files.iter_mut() {
             file.crash(kept, sector, random);
         }
         for change in name_changes.drain(..) {
@@ -200,6 +200,12 @@ impl ModelDisk {
             };
         }
         *names = durable_names.clone();
+        let named: BTreeSet<usize> = names.values().copied().collect();
+        for (number, file) in files.iter_mut().enumerate() {
+            if !named.contains(&number) {
+                *file = File::default();
+            }
+        }
         state.fault = None;
     }
 }

@@ -10,6 +10,7 @@ mod faults;
 mod full;
 mod kill;
 mod random;
+mod small;
 mod stories;
 
 /// How often a test repeats: what the variable says, or what fits an ordinary run.

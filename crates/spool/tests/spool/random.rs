@@ -27,6 +27,11 @@ impl Random {
     }
 
     pub(crate) fn octets(&mut self, length: usize) -> Vec<u8> {
-        (0..length).map(|_| self.next().to_le_bytes()[0]).collect()
+        let mut octets = Vec::with_capacity(length + 8);
+        while octets.len() < length {
+            octets.extend(self.next().to_le_bytes());
+        }
+        octets.truncate(length);
+        octets
     }
 }

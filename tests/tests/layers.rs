@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 /// Who may use whom. Package names without the prefix `bailiwick-`.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("core", &[]),
     ("wire", &["core"]),
     ("probe", &["core"]),
@@ -22,6 +22,10 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("rpc", &["wire"]),
     ("store", &["core", "wire"]),
     ("host", &[]),
+    (
+        "agent",
+        &["core", "wire", "probe", "transport", "spool", "rpc", "host"],
+    ),
     (
         "lab",
         &[

@@ -4,6 +4,7 @@
 //!   transport knows what it sent; replies are read by `hickory-proto`.
 //! - [`evidence`]: all that a verdict was computed from, as messages and as a file.
 //! - [`report`]: reports, and what is to be found out, as protobuf messages.
+//! - [`slot`]: when standing checks are due, and which round that is.
 //! - [`proto`]: all protobuf messages, as generated.
 //! - [`zone`]: records in master-file syntax.
 //!
@@ -14,4 +15,5 @@ pub mod dns;
 pub mod evidence;
 pub mod proto;
 pub mod report;
+pub mod slot;
 pub mod zone;

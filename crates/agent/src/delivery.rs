@@ -1,0 +1,204 @@
+//! Sends what is spooled, the change lane first, as fast as the coordinator gives credit.
+
+use std::time::Duration;
+
+use bailiwick_core::report::{Lane, ReportId};
+use bailiwick_rpc::agent::{FromAgent, ReportBatch, from_agent};
+use bailiwick_spool::Entry;
+use bailiwick_wire::{
+    proto::report::v1::{Gap, ReportEnvelope, ReportId as PbReportId},
+    report::to_lane,
+};
+use bytes::Bytes;
+use prost::Message as _;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
+};
+
+use crate::keeper::{Keeper, Kept};
+
+/// The most reports, gaps and octets of one batch.
+const REPORTS: usize = 64;
+const GAPS: usize = 512;
+const OCTETS: usize = 256 * 1024;
+/// So many routine reports do not wait for others.
+const FLUSH_AT: u64 = 64;
+
+/// The coordinator does not listen any more.
+#[derive(Debug)]
+pub(crate) struct Gone;
+
+/// What came of looking for more to send.
+enum Sent {
+    Something,
+    Nothing,
+    /// There is something, but no credit for it.
+    NoCredit,
+}
+
+/// Sends all of a spool, from its beginning, in one session.
+pub(crate) struct Delivery {
+    keeper: Keeper,
+    say: mpsc::Sender<FromAgent>,
+    /// Octets that the coordinator allowed since the session began.
+    credit: watch::Receiver<u64>,
+    /// Octets that were sent.
+    spent: u64,
+    /// How long routine reports may wait for others.
+    flush: Duration,
+    change: Option<ReportId>,
+    routine: Option<ReportId>,
+}
+
+impl Delivery {
+    pub(crate) fn new(
+        keeper: Keeper,
+        say: mpsc::Sender<FromAgent>,
+        credit: watch::Receiver<u64>,
+        flush: Duration,
+    ) -> Self {
+        Self {
+            keeper,
+            say,
+            credit,
+            spent: 0,
+            flush,
+            change: None,
+            routine: None,
+        }
+    }
+
+    /// Sends until the session is over.
+    pub(crate) async fn run(mut self) -> Gone {
+        let mut kept = self.keeper.kept();
+        // What is there already has waited long enough.
+        let mut routine_due = Some(Instant::now());
+        let mut flushed = kept.borrow().routine;
+        loop {
+            let seen: Kept = *kept.borrow_and_update();
+            if seen.routine > flushed && routine_due.is_none() {
+                routine_due = Some(Instant::now() + self.flush);
+            }
+            if seen.routine.saturating_sub(flushed) >= FLUSH_AT {
+                routine_due = Some(Instant::now());
+            }
+            let mut sent = match self.send(Lane::Change).await {
+                Ok(sent) => sent,
+                Err(gone) => return gone,
+            };
+            let due = routine_due.is_some_and(|due| due <= Instant::now());
+            if matches!(sent, Sent::Nothing) && due {
+                sent = match self.send(Lane::Routine).await {
+                    Ok(sent) => sent,
+                    Err(gone) => return gone,
+                };
+                if matches!(sent, Sent::Nothing) {
+                    (routine_due, flushed) = (None, seen.routine);
+                }
+            }
+            let wait = async {
+                match routine_due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            match sent {
+                Sent::Something => {}
+                Sent::NoCredit => tokio::select! {
+                    more = self.credit.changed() => if more.is_err() { return Gone },
+                    // A report of the other lane may be smaller, and is more urgent.
+                    more = kept.changed() => if more.is_err() { return Gone },
+                },
+                Sent::Nothing => tokio::select! {
+                    more = kept.changed() => if more.is_err() { return Gone },
+                    () = wait => {}
+                },
+            }
+        }
+    }
+
+    fn cursor(&mut self, lane: Lane) -> &mut Option<ReportId> {
+        match lane {
+            Lane::Change => &mut self.change,
+            Lane::Routine => &mut self.routine,
+        }
+    }
+
+    async fn send(&mut self, lane: Lane) -> Result<Sent, Gone> {
+        let granted = *self.credit.borrow_and_update();
+        let room = usize::try_from(granted.saturating_sub(self.spent)).unwrap_or(usize::MAX);
+        let after = *self.cursor(lane);
+        let entries = self.keeper.next(lane, after, room.min(OCTETS)).await;
+        if entries.is_empty() {
+            return Ok(Sent::Nothing);
+        }
+        let (batch, octets, last) = pack(entries, room);
+        let Some(last) = last else {
+            return Ok(Sent::NoCredit);
+        };
+        let message = FromAgent {
+            kind: Some(from_agent::Kind::Reports(batch)),
+        };
+        self.say.send(message).await.map_err(|_| Gone)?;
+        self.spent += octets as u64;
+        *self.cursor(lane) = Some(last);
+        Ok(Sent::Something)
+    }
+}
+
+/// Packs as many entries as may go together and have room. Returns the octets that count, and the
+/// last one that is in it.
+fn pack(entries: Vec<Entry>, room: usize) -> (ReportBatch, usize, Option<ReportId>) {
+    let mut batch = ReportBatch::default();
+    let (mut octets, mut last) = (0, None);
+    for entry in entries {
+        let end = entry.last();
+        match entry {
+            Entry::Gap(gap) => {
+                if batch.gaps.len() == GAPS {
+                    break;
+                }
+                batch.gaps.push(Gap {
+                    lane: to_lane(gap.lane),
+                    epoch: gap.epoch,
+                    first: gap.first,
+                    last: gap.last,
+                });
+            }
+            Entry::Report(stored) => {
+                let envelope = envelope(stored.id, stored.payload);
+                let cost = cost(&envelope);
+                let full = batch.reports.len() == REPORTS
+                    || (!batch.reports.is_empty() && octets + cost > OCTETS);
+                if full || octets + cost > room {
+                    break;
+                }
+                octets += cost;
+                batch.reports.push(envelope);
+            }
+        }
+        last = Some(end);
+    }
+    (batch, octets, last)
+}
+
+/// What of a report counts against the credit.
+fn cost(envelope: &ReportEnvelope) -> usize {
+    envelope.body.len() + envelope.answers.iter().map(Bytes::len).sum::<usize>()
+}
+
+/// Joins a report with its identity. The spool gives back what it was given, octet by octet, so a
+/// payload that cannot be read is one that another version wrote: an empty report takes its place,
+/// which the coordinator refuses and counts.
+fn envelope(id: ReportId, payload: Vec<u8>) -> ReportEnvelope {
+    let envelope = ReportEnvelope::decode(Bytes::from(payload)).unwrap_or_default();
+    ReportEnvelope {
+        id: Some(PbReportId {
+            lane: to_lane(id.lane),
+            epoch: id.epoch,
+            seq: id.seq,
+        }),
+        ..envelope
+    }
+}

@@ -1,0 +1,330 @@
+//! What is to be measured, as the coordinator said last.
+//!
+//! A plan is a value: it takes what changed, forgets what is over, and has a form in octets so that
+//! a program that starts without its coordinator goes on. Moments are told.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    time::Duration,
+};
+
+use bailiwick_core::{check::Check, report::RoundId, time::Timestamp};
+use bailiwick_rpc::agent::{PlanDelta, PlanItem, plan_item::When as PbWhen};
+use bailiwick_wire::{report, slot};
+use bytes::Bytes;
+use prost::Message as _;
+use tokio::time::Instant;
+
+use crate::clock;
+
+/// The most items of a plan, and the most octets of all together.
+const ITEMS: usize = 16 * 1024;
+const OCTETS: usize = 32 << 20;
+/// The most ended items that are remembered.
+const ENDED: usize = 16 * 1024;
+/// How long an item is good for if nobody says.
+const GOOD_FOR: Duration = Duration::from_secs(86_400);
+/// And how long at most.
+const LONGEST: Duration = Duration::from_secs(30 * 86_400);
+/// Version of the form in octets.
+const VERSION: u32 = 1;
+
+/// The identity of an item.
+pub(crate) type ItemId = [u8; 16];
+
+/// When an item is to be worked on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum When {
+    /// Now, for somebody who waits.
+    Once(RoundId),
+    /// Again and again.
+    Standing {
+        interval: Duration,
+        /// Where in the interval.
+        offset: Duration,
+    },
+}
+
+/// One thing to be measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub(crate) when: When,
+    /// Nothing is begun after this.
+    pub(crate) until: Instant,
+    /// A `PlanItem`: a few hundred octets, of which the check is most.
+    octets: Bytes,
+    /// When it came, by this machine's clock, and how long it was good for then.
+    arrived: Timestamp,
+    good_for: Duration,
+}
+
+/// Why an item cannot be worked on. The rest of the plan can.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum ItemError {
+    #[error("an item has an identity of {0} octets instead of 16")]
+    Identity(usize),
+    #[error("an item does not say when; a later version of this program may understand it")]
+    When,
+    #[error("an item has an interval of {0} ns; the shortest is {min:?}", min = slot::SHORTEST)]
+    Interval(i64),
+    #[error("an item has no check")]
+    NoCheck,
+    #[error("an item has a check that is not understood ({0}); use a newer program")]
+    Check(#[from] report::DecodeError),
+    #[error("the plan is full: {ITEMS} items, {OCTETS} octets")]
+    Full,
+}
+
+/// What is to be measured.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    revision: u64,
+    items: BTreeMap<ItemId, Item>,
+    /// Items that were done once and for all, until they are no more to be expected.
+    ended: BTreeMap<ItemId, (Timestamp, Duration)>,
+    octets: usize,
+}
+
+impl Item {
+    fn read(
+        item: &PlanItem,
+        arrived: Timestamp,
+        left: Duration,
+        now: Instant,
+    ) -> Result<Self, ItemError> {
+        let when = match &item.when {
+            None => return Err(ItemError::When),
+            Some(PbWhen::Once(once)) => When::Once(RoundId(once.round)),
+            Some(PbWhen::Standing(standing)) => When::Standing {
+                interval: u64::try_from(standing.interval_ns)
+                    .ok()
+                    .map(Duration::from_nanos)
+                    .filter(|interval| *interval >= slot::SHORTEST)
+                    .ok_or(ItemError::Interval(standing.interval_ns))?,
+                offset: Duration::from_nanos(standing.offset_ns.try_into().unwrap_or(0)),
+            },
+        };
+        report::check(item.check.as_ref().ok_or(ItemError::NoCheck)?)?;
+        Ok(Self {
+            when,
+            until: now + left,
+            octets: item.encode_to_vec().into(),
+            arrived,
+            good_for: good_for(item),
+        })
+    }
+
+    /// Returns what is to be found out. It could be read when the item came.
+    pub(crate) fn check(&self) -> Option<Check> {
+        let item = PlanItem::decode(self.octets.clone()).ok()?;
+        report::check(item.check.as_ref()?).ok()
+    }
+}
+
+fn good_for(item: &PlanItem) -> Duration {
+    match u64::try_from(item.valid_for_ns) {
+        Ok(0) | Err(_) => GOOD_FOR,
+        Ok(nanoseconds) => Duration::from_nanos(nanoseconds).min(LONGEST),
+    }
+}
+
+fn identity(octets: &[u8]) -> Result<ItemId, ItemError> {
+    octets
+        .try_into()
+        .map_err(|_| ItemError::Identity(octets.len()))
+}
+
+impl Plan {
+    /// Returns the revision that the coordinator gave it; 0 for none.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Returns the items, in the order of their identities.
+    pub(crate) fn items(&self) -> impl Iterator<Item = (&ItemId, &Item)> {
+        self.items.iter()
+    }
+
+    pub(crate) fn get(&self, id: &ItemId) -> Option<&Item> {
+        self.items.get(id)
+    }
+
+    /// Takes what changed. Returns what is wrong with items that were left out.
+    pub(crate) fn apply(
+        &mut self,
+        delta: &PlanDelta,
+        arrived: Timestamp,
+        now: Instant,
+    ) -> Vec<ItemError> {
+        let mut wrong = Vec::new();
+        if delta.whole {
+            self.items.clear();
+            self.octets = 0;
+        }
+        for id in &delta.removed {
+            match identity(id) {
+                Ok(id) => self.remove(&id),
+                Err(error) => wrong.push(error),
+            }
+        }
+        for item in &delta.items {
+            if let Err(error) = self.add(item, arrived, good_for(item), now) {
+                wrong.push(error);
+            }
+        }
+        self.revision = delta.revision;
+        wrong
+    }
+
+    fn add(
+        &mut self,
+        item: &PlanItem,
+        arrived: Timestamp,
+        left: Duration,
+        now: Instant,
+    ) -> Result<(), ItemError> {
+        let id = identity(&item.id)?;
+        if self.ended.contains_key(&id) {
+            return Ok(());
+        }
+        let item = Item::read(item, arrived, left, now)?;
+        self.remove(&id);
+        if self.items.len() >= ITEMS || self.octets + item.octets.len() > OCTETS {
+            return Err(ItemError::Full);
+        }
+        self.octets += item.octets.len();
+        self.items.insert(id, item);
+        Ok(())
+    }
+
+    fn remove(&mut self, id: &ItemId) {
+        if let Some(item) = self.items.remove(id) {
+            self.octets -= item.octets.len();
+        }
+    }
+
+    /// Remembers that an item is done once and for all.
+    pub(crate) fn end(&mut self, id: &ItemId) {
+        if let Entry::Occupied(entry) = self.items.entry(*id) {
+            let item = entry.remove();
+            self.octets -= item.octets.len();
+            self.ended.insert(*id, (item.arrived, item.good_for));
+        }
+        while self.ended.len() > ENDED {
+            let first = self.ended.iter().min_by_key(|(_, (arrived, _))| *arrived);
+            let Some(first) = first.map(|(id, _)| *id) else {
+                break;
+            };
+            self.ended.remove(&first);
+        }
+    }
+
+    /// Forgets what is over. Returns whether that was anything.
+    pub(crate) fn expire(&mut self, clock: Timestamp, now: Instant) -> bool {
+        let before = self.items.len() + self.ended.len();
+        let octets = &mut self.octets;
+        self.items.retain(|_, item| {
+            let stays = item.until > now;
+            if !stays {
+                *octets -= item.octets.len();
+            }
+            stays
+        });
+        self.ended
+            .retain(|_, (arrived, good_for)| clock::since(*arrived, clock) < *good_for);
+        before != self.items.len() + self.ended.len()
+    }
+
+    /// Returns the plan in octets.
+    pub(crate) fn to_octets(&self) -> Vec<u8> {
+        Written {
+            version: VERSION,
+            revision: self.revision,
+            items: self
+                .items
+                .values()
+                .map(|item| WrittenItem {
+                    item: item.octets.clone(),
+                    arrived_us: item.arrived.0,
+                })
+                .collect(),
+            ended: self
+                .ended
+                .iter()
+                .map(|(id, (arrived, good_for))| WrittenEnd {
+                    id: Bytes::copy_from_slice(id),
+                    arrived_us: arrived.0,
+                    good_for_ns: u64::try_from(good_for.as_nanos()).unwrap_or(u64::MAX),
+                })
+                .collect(),
+        }
+        .encode_to_vec()
+    }
+
+    /// Reads a plan. `None` if these octets are none; items that are not understood or over are
+    /// left out.
+    ///
+    /// How long an item is still good for is counted by the clock of this machine, and if that was
+    /// set back, it is never longer than when it came.
+    pub(crate) fn of_octets(octets: &[u8], clock: Timestamp, now: Instant) -> Option<Self> {
+        let written = Written::decode(octets).ok()?;
+        if written.version != VERSION {
+            return None;
+        }
+        let mut plan = Self {
+            revision: written.revision,
+            ..Self::default()
+        };
+        for end in written.ended.into_iter().take(ENDED) {
+            let good_for = Duration::from_nanos(end.good_for_ns).min(LONGEST);
+            if let Ok(id) = identity(&end.id) {
+                plan.ended.insert(id, (Timestamp(end.arrived_us), good_for));
+            }
+        }
+        for written in written.items {
+            let arrived = Timestamp(written.arrived_us);
+            let Ok(item) = PlanItem::decode(written.item) else {
+                continue;
+            };
+            let left = good_for(&item).saturating_sub(clock::since(arrived, clock));
+            if !left.is_zero() {
+                // What could be read once can be read again, or another version wrote it.
+                let _ = plan.add(&item, arrived, left, now);
+            }
+        }
+        plan.expire(clock, now);
+        Some(plan)
+    }
+}
+
+/// The plan file.
+#[derive(prost::Message)]
+struct Written {
+    #[prost(uint32, tag = "1")]
+    version: u32,
+    #[prost(uint64, tag = "2")]
+    revision: u64,
+    #[prost(message, repeated, tag = "3")]
+    items: Vec<WrittenItem>,
+    #[prost(message, repeated, tag = "4")]
+    ended: Vec<WrittenEnd>,
+}
+
+#[derive(prost::Message)]
+struct WrittenItem {
+    /// A `bailiwick.agent.v1.PlanItem`.
+    #[prost(bytes = "bytes", tag = "1")]
+    item: Bytes,
+    #[prost(uint64, tag = "2")]
+    arrived_us: u64,
+}
+
+#[derive(prost::Message)]
+struct WrittenEnd {
+    #[prost(bytes = "bytes", tag = "1")]
+    id: Bytes,
+    #[prost(uint64, tag = "2")]
+    arrived_us: u64,
+    #[prost(uint64, tag = "3")]
+    good_for_ns: u64,
+}

@@ -94,10 +94,23 @@ async fn enrol(store: &dyn Store, agent: u64) {
     store.redeem(&redemption).await.unwrap();
 }
 
-async fn send(store: Arc<dyn Store>, agent: u64, reports: u64, batch: u64) -> Vec<Duration> {
+/// Sends reports, a batch each so often, and returns how long each batch waited.
+async fn send(
+    store: Arc<dyn Store>,
+    agent: u64,
+    reports: u64,
+    batch: u64,
+    each: Duration,
+) -> Vec<Duration> {
     let mut waited = Vec::new();
     let mut seq = 1;
+    // Not all at once.
+    let first = tokio::time::Instant::now() + each.mul_f64(agent as f64 / AGENTS as f64);
+    let mut ticks = tokio::time::interval_at(first, each.max(Duration::from_nanos(1)));
     while seq <= reports {
+        if !each.is_zero() {
+            ticks.tick().await;
+        }
         let end = (seq + batch).min(reports + 1);
         let items = (seq..end).map(|seq| {
             Incoming::Report(NewReport {
@@ -122,9 +135,10 @@ async fn send(store: Arc<dyn Store>, agent: u64, reports: u64, batch: u64) -> Ve
 }
 
 /// Returns reports a second, and how long 99 of 100 calls waited at most.
-fn through_the_store(folder: &Path, reports: u64, batch: u64) -> (f64, Duration) {
+fn through_the_store(folder: &Path, reports: u64, batch: u64, each: Duration) -> (f64, Duration) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        .enable_time()
         .build()
         .unwrap();
     runtime.block_on(async {
@@ -138,8 +152,10 @@ fn through_the_store(folder: &Path, reports: u64, batch: u64) -> (f64, Duration)
             task.await.unwrap();
         }
         let began = Instant::now();
-        let senders = (0..AGENTS)
-            .map(|agent| tokio::spawn(send(Arc::clone(&store), agent, reports / AGENTS, batch)));
+        let senders = (0..AGENTS).map(|agent| {
+            let store = Arc::clone(&store);
+            tokio::spawn(send(store, agent, reports / AGENTS, batch, each))
+        });
         let mut waited = Vec::new();
         for task in senders.collect::<Vec<_>>() {
             waited.extend(task.await.unwrap());
@@ -235,7 +251,8 @@ fn main() {
         for _ in 0..RUNS {
             let folder = || tempfile::tempdir().unwrap();
             floor.push(by_hand(folder().path(), reports));
-            let (rate, waited) = through_the_store(folder().path(), reports, batch);
+            let now = Duration::ZERO;
+            let (rate, waited) = through_the_store(folder().path(), reports, batch, now);
             store.push(rate);
             waits.push(waited);
         }
@@ -246,5 +263,10 @@ fn main() {
             store / floor,
             waits[RUNS / 2]
         );
+        // How long one waits when there is time.
+        let each = Duration::from_secs_f64((AGENTS * batch) as f64 / (store / 2.0));
+        let folder = tempfile::tempdir().unwrap();
+        let (rate, waited) = through_the_store(folder.path(), reports, batch, each);
+        println!("     at half of it, {rate:.0}/s: p99 wait {waited:?}");
     }
 }

@@ -33,7 +33,8 @@ struct Spool {
     born: i64,
     /// Everything up to here is kept or known to be lost.
     through: u64,
-    gaps: BTreeSet<(u64, u64)>,
+    /// Begin and end of each gap; they neither overlap nor touch each other.
+    gaps: BTreeMap<u64, u64>,
     /// How many reports were kept.
     reports: u64,
 }
@@ -63,15 +64,34 @@ impl Spools {
 }
 
 impl Spool {
-    fn is_lost(&self, seq: u64) -> bool {
-        let mut gaps = self.gaps.iter();
-        gaps.any(|&(first, last)| (first..=last).contains(&seq))
+    /// Returns begin and end of the gap that a report is in.
+    fn gap_at(&self, seq: u64) -> Option<(u64, u64)> {
+        let (&first, &last) = self.gaps.range(..=seq).next_back()?;
+        (last >= seq).then_some((first, last))
     }
 
-    /// Returns the end of the gap that begins next, if one does.
-    fn next_gap(&self) -> Option<u64> {
-        let next = self.gaps.iter().filter(|gap| gap.0 <= self.through + 1);
-        next.map(|gap| gap.1).max().filter(|&l| l > self.through)
+    /// Adds a gap, and joins it with those that it touches.
+    fn lose(&mut self, gap: Gap) -> Fate {
+        if self
+            .gap_at(gap.first)
+            .is_some_and(|(_, last)| last >= gap.last)
+        {
+            return Fate::Known;
+        }
+        let (mut first, mut last) = (gap.first, gap.last);
+        let touches = |begin: u64, end: u64| begin <= last.saturating_add(1) && end + 1 >= first;
+        let touched: Vec<(u64, u64)> = self
+            .gaps
+            .iter()
+            .map(|(&begin, &end)| (begin, end))
+            .filter(|&(begin, end)| touches(begin, end))
+            .collect();
+        for (begin, end) in touched {
+            self.gaps.remove(&begin);
+            (first, last) = (first.min(begin), last.max(end));
+        }
+        self.gaps.insert(first, last);
+        Fate::Stored
     }
 }
 
@@ -134,7 +154,7 @@ impl World {
             return Ok(Fate::Equivocated);
         }
         let spool = self.row(name)?.spools.at(lane, epoch);
-        if seq <= spool.through && !spool.is_lost(seq) {
+        if seq <= spool.through && spool.gap_at(seq).is_none() {
             return Ok(Fate::Known);
         }
         spool.reports += 1;
@@ -158,11 +178,7 @@ impl World {
 
     fn lose(&mut self, name: &VantageId, gap: Gap) -> Result<Fate, Error> {
         let spool = self.row(name)?.spools.at(gap.lane, gap.epoch);
-        Ok(if spool.gaps.insert((gap.first, gap.last)) {
-            Fate::Stored
-        } else {
-            Fate::Known
-        })
+        Ok(spool.lose(gap))
     }
 
     /// Moves a mark over everything that follows it without a hole.
@@ -175,7 +191,7 @@ impl World {
             let next = ReportId { lane, epoch, seq };
             if self.reports.contains_key(&Key::new(name, &next)) {
                 spool.through = seq;
-            } else if let Some(last) = spool.next_gap() {
+            } else if let Some((_, last)) = spool.gap_at(seq) {
                 spool.through = last;
             } else {
                 break;

@@ -17,12 +17,12 @@ use rusqlite::{Connection, Row};
 
 use super::{
     Done, agents,
-    rows::{all, broken, check_id, execute, first, limit, micros, moment},
+    rows::{all, broken, check_id, execute, first as first_row, limit, micros, moment},
     space::Space,
 };
 use crate::{
     Equivocation, Fate, Gap, Incoming, Ingested, Kept, KeptId, Mark, NewReport,
-    report::{Key, MAX_SPOOLS, agent_key, bucket, days, lane_code, lane_of},
+    report::{Key, MAX_SEQ, MAX_SPOOLS, agent_key, bucket, days, lane_code, lane_of},
 };
 
 /// What an agent sent, ready to be written.
@@ -124,7 +124,10 @@ pub(super) fn ingest(db: &Connection, space: &Space, batch: &Batch) -> Done<Inge
 fn keep(db: &Connection, spool: &mut Spool, prepared: &Prepared) -> Done<Fate> {
     let (report, key) = (&prepared.report, prepared.key);
     // Below the mark the report is there, or was lost, or has been deleted by age.
-    if key.seq <= spool.through && kept_hash(db, key)?.is_none() && !spool.is_lost(db, key.seq)? {
+    if key.seq <= spool.through
+        && kept_hash(db, key)?.is_none()
+        && spool.gap_at(db, key.seq)?.is_none()
+    {
         return Ok(Fate::Known);
     }
     // A report that is known may be ahead of a mark that was forgotten.
@@ -171,7 +174,7 @@ fn keep(db: &Connection, spool: &mut Spool, prepared: &Prepared) -> Done<Fate> {
 }
 
 fn kept_hash(db: &Connection, key: Key) -> Done<Option<[u8; 32]>> {
-    first(
+    first_row(
         db,
         "SELECT hash FROM report
          WHERE agent_id = ?1 AND lane = ?2 AND epoch = ?3 AND seq = ?4",
@@ -207,20 +210,46 @@ fn equivocate(db: &Connection, prepared: &Prepared, kept: [u8; 32]) -> Done<()> 
     Ok(())
 }
 
-/// Keeps that reports are lost.
+/// Keeps that reports are lost. Gaps that touch each other become one, so an agent that loses
+/// report after report makes one row.
 fn lose(db: &Connection, spool: &mut Spool, gap: &Gap) -> Done<Fate> {
-    let inserted = execute(
+    let before = spool.gap_at(db, gap.first)?;
+    if before.is_some_and(|(_, last)| last >= gap.last) {
+        return Ok(Fate::Known);
+    }
+    let (mut first, mut last) = (gap.first, gap.last);
+    // One that ends where this begins.
+    if let Some((before, _)) = spool.gap_at(db, first.saturating_sub(1))? {
+        first = first.min(before);
+    }
+    // Those that begin in it, or where it ends.
+    let reached = last.saturating_add(1).min(MAX_SEQ);
+    let spool_key = (spool.agent, spool.lane, spool.epoch, first, reached);
+    let furthest: Option<u64> = first_row(
+        db,
+        "SELECT MAX(last_seq) FROM report_gap
+         WHERE agent_id = ?1 AND lane = ?2 AND epoch = ?3
+             AND first_seq >= ?4 AND first_seq <= ?5",
+        spool_key,
+        |row| row.get(0),
+    )?
+    .flatten();
+    last = last.max(furthest.unwrap_or_default());
+    execute(
+        db,
+        "DELETE FROM report_gap
+         WHERE agent_id = ?1 AND lane = ?2 AND epoch = ?3
+             AND first_seq >= ?4 AND first_seq <= ?5",
+        spool_key,
+    )?;
+    execute(
         db,
         "INSERT INTO report_gap (agent_id, lane, epoch, first_seq, last_seq)
-         VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (agent_id, lane, epoch, first_seq, last_seq) DO NOTHING",
-        (spool.agent, spool.lane, spool.epoch, gap.first, gap.last),
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+        (spool.agent, spool.lane, spool.epoch, first, last),
     )?;
     spool.furthest = spool.furthest.max(gap.last);
-    Ok(match inserted {
-        0 => Fate::Known,
-        _ => Fate::Stored,
-    })
+    Ok(Fate::Stored)
 }
 
 /// One lane of one spool of an agent.
@@ -243,7 +272,7 @@ struct Spool {
 impl Spool {
     fn load(db: &Connection, agent: i64, lane: Lane, epoch: u64) -> Done<Self> {
         let (lane, epoch) = (lane_code(lane), epoch.cast_signed());
-        let found = first(
+        let found = first_row(
             db,
             "SELECT born, through, furthest, reports FROM ingest_mark
              WHERE agent_id = ?1 AND lane = ?2 AND epoch = ?3",
@@ -268,7 +297,7 @@ impl Spool {
     }
 
     fn begin(db: &Connection, agent: i64, lane: u8, epoch: i64) -> Done<Self> {
-        let last: Option<i64> = first(
+        let last: Option<i64> = first_row(
             db,
             "SELECT MAX(born) FROM ingest_mark WHERE agent_id = ?1",
             [agent],
@@ -328,29 +357,23 @@ impl Spool {
     }
 
     fn advance_over_gap(&mut self, db: &Connection) -> Done<()> {
-        let last: Option<u64> = first(
-            db,
-            "SELECT MAX(last_seq) FROM report_gap
-             WHERE agent_id = ?1 AND lane = ?2 AND epoch = ?3
-                 AND first_seq <= ?4 AND last_seq >= ?4",
-            (self.agent, self.lane, self.epoch, self.through + 1),
-            |row| row.get(0),
-        )?
-        .flatten();
-        self.through = self.through.max(last.unwrap_or_default());
+        if let Some((_, last)) = self.gap_at(db, self.through + 1)? {
+            self.through = last;
+        }
         Ok(())
     }
 
-    fn is_lost(&self, db: &Connection, seq: u64) -> Done<bool> {
-        let found: Option<i64> = first(
+    /// Returns begin and end of the gap that a report is in.
+    fn gap_at(&self, db: &Connection, seq: u64) -> Done<Option<(u64, u64)>> {
+        let before = first_row(
             db,
-            "SELECT 1 FROM report_gap
-             WHERE agent_id = ?1 AND lane = ?2 AND epoch = ?3
-                 AND first_seq <= ?4 AND last_seq >= ?4 LIMIT 1",
+            "SELECT first_seq, last_seq FROM report_gap
+             WHERE agent_id = ?1 AND lane = ?2 AND epoch = ?3 AND first_seq <= ?4
+             ORDER BY first_seq DESC LIMIT 1",
             (self.agent, self.lane, self.epoch, seq),
-            |row| row.get(0),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
-        Ok(found.is_some())
+        Ok(before.filter(|&(_, last)| last >= seq))
     }
 
     fn save(&self, db: &Connection) -> Done<()> {
@@ -486,7 +509,7 @@ fn answer(db: &Connection, read: &mut BTreeMap<Vec<u8>, Bytes>, hash: &[u8]) -> 
     if let Some(octets) = read.get(hash) {
         return Ok(octets.clone());
     }
-    let octets: Option<Vec<u8>> = first(
+    let octets: Option<Vec<u8>> = first_row(
         db,
         "SELECT octets FROM answer WHERE hash = ?1",
         [hash],

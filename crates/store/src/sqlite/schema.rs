@@ -156,13 +156,14 @@ const TABLES: &str = "
         WHERE check_id IS NOT NULL;
     CREATE INDEX report_received ON report (received_at, agent_id, lane, epoch, seq);
 
+    -- Gaps neither overlap nor touch each other.
     CREATE TABLE report_gap (
         agent_id INTEGER NOT NULL,
         lane INTEGER NOT NULL,
         epoch INTEGER NOT NULL,
         first_seq INTEGER NOT NULL,
         last_seq INTEGER NOT NULL,
-        PRIMARY KEY (agent_id, lane, epoch, first_seq, last_seq)
+        PRIMARY KEY (agent_id, lane, epoch, first_seq)
     ) STRICT, WITHOUT ROWID;
 
     CREATE TABLE ingest_mark (

@@ -114,6 +114,7 @@ cases! {
         gaps_fill_holes
         a_gap_before_anything
         overlapping_gaps_are_no_trouble
+        gaps_that_touch_are_one
         a_report_that_was_said_to_be_lost_is_kept
         duplicates_have_no_effect
         a_duplicate_keeps_the_first_moment

@@ -103,7 +103,33 @@ pub(crate) async fn overlapping_gaps_are_no_trouble(store: Arc<dyn Store>) {
     let name = enrol(&*store, 1, "fra-1").await;
     let gaps = vec![gap(5, 9), gap(2, 6), gap(3, 3), gap(1, 2), gap(8, 12)];
     let done = ingest(&*store, &name, gaps).await;
-    assert_eq!(done, ingested(&[Stored; 5], 12));
+    let fates = [Stored, Stored, Known, Stored, Stored];
+    assert_eq!(done, ingested(&fates, 12), "one of them says nothing new");
+}
+
+pub(crate) async fn gaps_that_touch_are_one(store: Arc<dyn Store>) {
+    let name = enrol(&*store, 1, "fra-1").await;
+    let mut singles: Vec<Incoming> = (1..=50).map(|seq| gap(seq, seq)).collect();
+    shuffle(&mut singles, 3);
+    let done = ingest(&*store, &name, singles).await;
+    assert_eq!(done, ingested(&[Stored; 50], 50));
+    let cases = [
+        (gap(1, 50), Known, 50, "all of it"),
+        (gap(20, 30), Known, 50, "a part"),
+        (gap(50, 51), Stored, 51, "one more"),
+        (gap(60, 70), Stored, 51, "apart"),
+        (gap(71, 80), Stored, 51, "after it"),
+        (gap(55, 59), Stored, 51, "before it"),
+        (gap(55, 80), Known, 51, "these three"),
+        (gap(54, 81), Stored, 51, "around them"),
+        (gap(53, 53), Stored, 51, "before that"),
+        (gap(52, 52), Stored, 81, "the last hole"),
+        (gap(1, 81), Known, 81, "all"),
+    ];
+    for (item, fate, through, why) in cases {
+        let done = ingest(&*store, &name, vec![item]).await;
+        assert_eq!(done, ingested(&[fate], through), "{why}");
+    }
 }
 
 pub(crate) async fn a_report_that_was_said_to_be_lost_is_kept(store: Arc<dyn Store>) {
@@ -112,7 +138,7 @@ pub(crate) async fn a_report_that_was_said_to_be_lost_is_kept(store: Arc<dyn Sto
     let done = ingest(&*store, &name, vec![change(2)]).await;
     assert_eq!(done, ingested(&[Stored], 3), "as if it had come before");
     let done = ingest(&*store, &name, vec![change(2), gap(2, 2)]).await;
-    assert_eq!(done, ingested(&[Known, Stored], 3));
+    assert_eq!(done, ingested(&[Known, Known], 3));
     assert_eq!(evidence(&*store, CHECK).await.len(), 1);
 }
 

@@ -110,7 +110,9 @@ impl Coordinator {
         for address in addresses {
             match self.connect_at(address, &verifier, own).await {
                 Ok(link) => return Ok(link),
-                Err(trouble) => last = trouble,
+                // Somebody who answered says more than nobody.
+                Err(trouble) if trouble.answered() || !last.answered() => last = trouble,
+                Err(_) => {}
             }
         }
         Err(last)
@@ -373,6 +375,14 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// Whether somebody was there.
+    fn answered(&self) -> bool {
+        !matches!(
+            self,
+            Self::NoAddress(_) | Self::Unreachable(_) | Self::NotHere(_) | Self::Slow(_)
+        )
+    }
+
     /// Sorts what TLS reports.
     fn of(error: io::Error) -> Self {
         let tls = error

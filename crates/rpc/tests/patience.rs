@@ -380,18 +380,56 @@ async fn messages_and_headers_have_a_size() {
 
 #[tokio::test]
 async fn calls_in_flight_may_end_and_those_that_do_not_are_ended() {
+    let (short, long) = (Toy::start().await, Toy::start().await);
+    let open = async |toy: &Toy| {
+        let link = toy.for_agents().connect(Some(&toy.agent("a"))).await;
+        Session::open(link.unwrap()).await
+    };
+    let (mut ends, mut stays) = (open(&short).await, open(&long).await);
+    let began = Instant::now();
+    let short = tokio::spawn(short.stop());
+    let long = tokio::spawn(long.stop());
+    sleep(Duration::from_millis(200)).await;
+    // Sessions go on, and end when the agent ends them.
+    ends.ask().await;
+    stays.ask().await;
+    drop(ends);
+    timeout(SLACK, short).await.unwrap().unwrap();
+    assert!(!long.is_finished());
+    // Who does not end is ended.
+    long.await.unwrap();
+    let grace = Duration::from_secs(10);
+    let waited = began.elapsed();
+    assert!((grace..grace + SLACK).contains(&waited), "{waited:?}");
+    assert!(stays.answers.message().await.is_err());
+}
+
+#[tokio::test]
+async fn a_server_that_is_dropped_leaves_nobody_behind() {
+    use bailiwick_rpc::{AgentListener, Authority, ServerTls, TrustDomain, access::Access};
+    let now = std::time::SystemTime::now();
     let toy = Toy::start().await;
-    let link = toy
-        .for_agents()
-        .connect(Some(&toy.agent("a")))
+    let authority = Authority::create(TrustDomain::default(), now).unwrap();
+    let shown = ServerTls::new(&authority.server(now).unwrap()).unwrap();
+    let listener = AgentListener::bind(toy::local(0), shown).await.unwrap();
+    let address = listener.address();
+    let access = Access::new(Arc::clone(&toy.kept) as _);
+    let routes = tonic::service::Routes::default();
+    let serving = tokio::spawn(listener.serve(routes, access, std::future::pending()));
+    let own = raw::member(&authority, Kind::Agent, "a");
+    let config = Arc::new(raw::client(&[&TLS13], Some(own)));
+    let name = ServerName::try_from("bailiwick.internal").unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = TlsConnector::from(config)
+        .connect(name, stream)
         .await
         .unwrap();
-    let mut session = Session::open(link).await;
-    session.ask().await;
-    let stopping = tokio::spawn(toy.stop());
+    stream.write_all(PREFACE).await.unwrap();
+    let ended = tokio::spawn(hung_up(stream));
     sleep(Duration::from_millis(200)).await;
-    // The session goes on, and ends when the agent ends it.
-    session.ask().await;
-    drop(session);
-    timeout(SLACK, stopping).await.unwrap().unwrap();
+    assert!(!ended.is_finished());
+    serving.abort();
+    timeout(SLACK, ended).await.unwrap().unwrap();
+    assert!(TcpStream::connect(address).await.is_err());
+    toy.stop().await;
 }

@@ -351,7 +351,7 @@ fn column_of(character: char) -> usize {
 }
 
 /// Returns how many octets of a text fit into so many columns; at least one character.
-fn cut(text: &str, columns: usize) -> usize {
+pub(crate) fn cut(text: &str, columns: usize) -> usize {
     let mut used = 0;
     for (at, character) in text.char_indices() {
         used += column_of(character);

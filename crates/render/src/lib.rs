@@ -8,6 +8,7 @@
 //! - [`nagios`]: one line with performance data
 //! - [`dig`]: the `dig` line that repeats an observation
 //! - [`trace`], [`tree`], [`glue`], [`explain`]: the other commands
+//! - [`fleet`]: what operators see of a coordinator and its agents
 //!
 //! Whatever came over the network is printed so that no terminal, shell or
 //! parser can be misled: names with the escapes of RFC 1035, section 5.1, and
@@ -18,6 +19,7 @@ use bailiwick_core::{report::Report, verdict::Verdict};
 
 pub mod dig;
 pub mod explain;
+pub mod fleet;
 pub mod glue;
 pub mod json;
 mod layout;

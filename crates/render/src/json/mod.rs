@@ -19,10 +19,12 @@ use serde::Serialize;
 use crate::words;
 
 mod check;
+mod fleet;
 mod glue;
 mod trace;
 
 pub use check::check;
+pub use fleet::{agents, history, invitation, joined, replayed, saved, status};
 pub use glue::glue;
 pub use trace::trace;
 

@@ -1,7 +1,9 @@
 //! Whole-system tests of Bailiwick, and the worlds they run in.
 //!
 //! [`internet`] makes an Internet of network namespaces with real DNS servers.
+//! [`fleet`] is a coordinator with agents that play what they are told.
 //! [`hostile`] makes zones of people who mean harm, and runs programs against them.
 
+pub mod fleet;
 pub mod hostile;
 pub mod internet;

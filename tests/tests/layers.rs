@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 /// Who may use whom. Package names without the prefix `bailiwick-`.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("core", &[]),
     ("wire", &["core"]),
     ("probe", &["core"]),
@@ -21,6 +21,10 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("spool", &["core"]),
     ("rpc", &["wire"]),
     ("store", &["core", "wire"]),
+    (
+        "coordinator",
+        &["core", "wire", "verdict", "render", "rpc", "store", "host"],
+    ),
     ("host", &[]),
     (
         "agent",

@@ -5,7 +5,7 @@
 //! are joined question by question, so the order of arrival does not matter. Of two accounts
 //! of where a vantage point stands the later one holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick_core::{
     place::Place,
@@ -31,7 +31,8 @@ impl Evidence {
         }
     }
 
-    /// Adds where a vantage point stands. Nothing follows from it before that one reports.
+    /// Adds where a vantage point stands that was asked. Until it reports, nothing follows from that
+    /// but that it is missing.
     #[must_use]
     pub fn place(mut self, vantage: VantageId, place: Place) -> Self {
         insert(&mut self.places, vantage, place, Place::join);
@@ -68,6 +69,13 @@ impl Evidence {
             latest.insert(vantage, report);
         }
         latest.into_values().collect()
+    }
+
+    /// Returns the vantage points that were asked and have not reported.
+    pub fn missing(&self) -> impl Iterator<Item = &VantageId> {
+        let reported: BTreeSet<_> = self.reports.keys().map(|(_, vantage)| vantage).collect();
+        let asked = self.places.keys();
+        asked.filter(move |vantage| !reported.contains(vantage))
     }
 
     /// Returns where a vantage point stands, if somebody said so.

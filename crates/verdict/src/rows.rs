@@ -222,6 +222,10 @@ fn opinion(picture: &Picture, resolver: &Resolver) -> String {
 /// What the verdict does not cover, one line each, in plain words.
 pub(crate) fn not_covered(picture: &Picture, published: &Published) -> Vec<String> {
     let mut lines = vec![wording::proved(picture)];
+    if !picture.missing.is_empty() {
+        let missing = picture.missing.iter().map(|vantage| &vantage.0);
+        lines.push(format!("no report came from {}", wording::list(missing)));
+    }
     for vantage in &picture.vantages {
         for &family in &vantage.tried {
             if vantage.testifies() && !vantage.alive(family) {

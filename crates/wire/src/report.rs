@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bailiwick_core::{
+    check::CheckId,
     name::{Name, NameError},
     report::{Report, RoundId},
     time::Timestamp,
@@ -146,6 +147,30 @@ pub fn started(body: &[u8]) -> Option<Timestamp> {
     }
     let started = Started::decode(body).ok()?.started_us;
     (started != 0).then_some(Timestamp(started))
+}
+
+/// Returns which check a report is about and in which round, without reading the rest; `None` if
+/// that is not said, or if these octets are no body.
+#[must_use]
+pub fn about(body: &[u8]) -> Option<(CheckId, RoundId)> {
+    /// What is needed of a `bailiwick.report.v1.Report`.
+    #[derive(prost::Message)]
+    struct About {
+        #[prost(message, optional, tag = "1")]
+        check: Option<Named>,
+        #[prost(fixed64, tag = "2")]
+        round: u64,
+    }
+    /// What is needed of a `bailiwick.report.v1.Check`.
+    #[derive(prost::Message)]
+    struct Named {
+        #[prost(bytes = "bytes", tag = "1")]
+        id: Bytes,
+    }
+    let about = About::decode(body).ok()?;
+    let id = about.check?.id;
+    let id = u128::from_be_bytes(id.as_ref().try_into().ok()?);
+    Some((CheckId(id), RoundId(about.round)))
 }
 
 /// Returns the SHA-256 of octets.

@@ -138,6 +138,8 @@ pub struct Picture<'e> {
     pub wanted: Wanted,
     /// What limits left out.
     pub left_out: LeftOut,
+    /// Vantage points that were asked and did not report.
+    pub missing: Vec<&'e VantageId>,
     /// Everything that vantage points fit to testify observed, in order.
     pub observations: Vec<Seen<'e>>,
     /// What [`Picture::glue_facts`] found, once for all the rules that ask.
@@ -208,6 +210,7 @@ impl<'e> Picture<'e> {
             lookups,
             wanted,
             left_out: left_out(&fit),
+            missing: evidence.missing().collect(),
             observations,
             quorum: quorum::count(&networks, &vantages),
             networks,

@@ -77,3 +77,22 @@ proptest::proptest! {
         let _ = decode(&body, &none, VantageId("any".to_owned()));
     }
 }
+
+#[test]
+fn what_a_report_is_about_is_read_without_the_rest() {
+    let id = [7; 16];
+    let of = |id: &[u8]| pb::Report {
+        check: Some(pb::Check {
+            id: id.to_vec().into(),
+            ..pb::Check::default()
+        }),
+        round: 9,
+        ..pb::Report::default()
+    };
+    let read = |body: pb::Report| about(&body.encode_to_vec());
+    let expected = Some((CheckId(u128::from_be_bytes(id)), RoundId(9)));
+    assert_eq!(read(of(&id)), expected);
+    assert_eq!(read(of(&id[1..])), None, "an identity has 16 octets");
+    assert_eq!(read(pb::Report::default()), None);
+    assert_eq!(about(b"\xff\xff"), None);
+}

@@ -1,0 +1,36 @@
+//! Agents that two machines may be (threat T24).
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use bailiwick_core::vantage::VantageId;
+
+/// A session that is taken over more often than this within ten minutes is fought for.
+const MOST: u64 = 3;
+
+/// Who was seen to be two.
+#[derive(Debug, Default)]
+pub(crate) struct Clones(Mutex<BTreeMap<VantageId, u64>>);
+
+impl Clones {
+    /// Notes how often sessions of an agent were lately taken over by another start of its program.
+    pub(crate) fn note(&self, name: &VantageId, takeovers: u64) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(name.clone(), takeovers);
+        if takeovers > MOST {
+            tracing::warn!(
+                agent = name.0,
+                takeovers,
+                "SUSPECT_CLONE: two machines use one key"
+            );
+        }
+    }
+
+    /// Returns whether nothing of an agent is believed, because nobody knows which one spoke.
+    pub(crate) fn is_suspect(&self, name: &VantageId) -> bool {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(name).is_some_and(|takeovers| *takeovers > MOST)
+    }
+}

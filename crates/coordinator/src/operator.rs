@@ -1,0 +1,739 @@
+//! What operators ask.
+//!
+//! Every call that changes something is noted with who called, in the transaction of the change.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use bailiwick_core::{
+    check::{Check, CheckId},
+    place::Place,
+    vantage::VantageId,
+};
+use bailiwick_rpc::{
+    Caller, Invitation, Name,
+    access::{Role, Standing, Standings as _},
+    agent::{Once, PlanItem, plan_item},
+    operator::{self, check_event, operator_service_server::OperatorService},
+};
+use bailiwick_store::{Agent, AgentState, Audit, CheckRecord, Error, NewCheck, NewToken, Scope};
+use bailiwick_wire::{evidence, proto::report::v1 as pb, report};
+use prost::Message;
+use tokio::sync::{broadcast, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    Shared, clock,
+    networks::Network,
+    roster::Roster,
+    rounds::{Event, GRACE, Round, round_of},
+};
+
+/// Vantage points of a check that names no number, and the most for an operator and for an
+/// administrator (limit B13).
+const AGENTS: usize = 8;
+const MOST_OF_OPERATOR: usize = 50;
+const MOST_OF_ADMIN: usize = 500;
+/// Checks an hour of one operator (limit B14).
+const CHECKS: usize = 5_000;
+/// The longest that a check may take (limit B8).
+const LONGEST: Duration = Duration::from_secs(45);
+/// How long a token may be good.
+const LONGEST_TOKEN: Duration = Duration::from_hours(7 * 24);
+const USUAL_TOKEN: Duration = Duration::from_hours(1);
+/// Labels of an agent, octets of each, and octets of a reason.
+const LABELS: usize = 32;
+const TEXT: usize = 1024;
+/// Checks in a list.
+const LISTED: usize = 50;
+const MOST_LISTED: usize = 10_000;
+/// Events that wait for a watcher.
+const WAITING: usize = 64;
+
+/// The service of operators.
+#[derive(Clone, Debug)]
+pub(crate) struct Operators(pub(crate) Arc<Shared>);
+
+type Out<T> = Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl OperatorService for Operators {
+    type CreateCheckStream = Out<operator::CheckEvent>;
+    type GetEvidenceStream = Out<operator::EvidencePart>;
+
+    async fn create_check(
+        &self,
+        request: Request<operator::CreateCheckRequest>,
+    ) -> Result<Response<Self::CreateCheckStream>, Status> {
+        let audit = self.audit(&request, "CreateCheck")?;
+        let most = match self.role(&request)? {
+            Role::Admin => MOST_OF_ADMIN,
+            Role::Operator | Role::Viewer => MOST_OF_OPERATOR,
+        };
+        self.0.quota.take(&audit.who)?;
+        let message = request.into_inner();
+        let wanted = message
+            .check
+            .as_ref()
+            .ok_or_else(|| invalid("check is missing"))?;
+        let mut check = report::check(wanted).map_err(invalid)?;
+        check.timeout = check.timeout.min(LONGEST);
+        check.lab &= self.0.lab;
+        let view = message.view.unwrap_or_default();
+        if !bailiwick_render::FORMATS
+            .iter()
+            .any(|f| f.name == view.format)
+        {
+            return Err(invalid(format!("there is no format {:?}", view.format)));
+        }
+        let wanted = match message.agents as usize {
+            0 => AGENTS,
+            number if number <= most => number,
+            number => {
+                let why = format!("{number} vantage points; at most {most} may be asked at once");
+                return Err(invalid(why));
+            }
+        };
+        let chosen = self.0.choose(&message.labels, wanted)?;
+        let round = self.0.start(check, &chosen, audit).await?;
+        Ok(Response::new(self.0.follow(&round, chosen, view)))
+    }
+
+    async fn list_checks(
+        &self,
+        request: Request<operator::ListChecksRequest>,
+    ) -> Result<Response<operator::ListChecksResponse>, Status> {
+        let message = request.get_ref();
+        let zone = (!message.zone.is_empty()).then_some(&message.zone[..]);
+        let limit = match message.limit as usize {
+            0 => LISTED,
+            limit => limit.min(MOST_LISTED),
+        };
+        let checks = self.0.store.checks(zone, limit).await.map_err(status)?;
+        let checks = checks.into_iter().map(|check| {
+            let outcome = check.outcome;
+            operator::CheckSummary {
+                check: check.id.0.to_be_bytes().to_vec().into(),
+                zone: check.zone,
+                created_us: check.created.0,
+                operator: check.operator,
+                exit_code: outcome.as_ref().map_or(0, |o| o.exit_code.into()),
+                state: outcome
+                    .as_ref()
+                    .map(|o| o.state.clone())
+                    .unwrap_or_default(),
+                headline: outcome.map(|o| o.headline).unwrap_or_default(),
+                asked: number(check.asked),
+                reported: number(check.reported),
+                revised: check.revisions > 0,
+            }
+        });
+        Ok(Response::new(operator::ListChecksResponse {
+            checks: checks.collect(),
+        }))
+    }
+
+    async fn get_evidence(
+        &self,
+        request: Request<operator::GetEvidenceRequest>,
+    ) -> Result<Response<Self::GetEvidenceStream>, Status> {
+        let id = <[u8; 16]>::try_from(request.get_ref().check.as_ref());
+        let id = id.map_err(|_| invalid("a check is named by 16 octets"))?;
+        let id = CheckId(u128::from_be_bytes(id));
+        let record = self.0.store.check(id).await.map_err(status)?;
+        let record = record.ok_or_else(|| Status::not_found("there is no such check"))?;
+        let (to, from) = mpsc::channel(WAITING);
+        let shared = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            if let Err(error) = shared.tell(&record, &to).await {
+                let _ = to.send(Err(error)).await;
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(from))))
+    }
+
+    async fn list_agents(
+        &self,
+        _: Request<operator::ListAgentsRequest>,
+    ) -> Result<Response<operator::ListAgentsResponse>, Status> {
+        self.0.roster.refresh().await.map_err(status)?;
+        let agents = self.0.roster.agents();
+        Ok(Response::new(operator::ListAgentsResponse {
+            agents: agents.iter().map(|agent| self.0.describe(agent)).collect(),
+        }))
+    }
+
+    async fn get_agent(
+        &self,
+        request: Request<operator::GetAgentRequest>,
+    ) -> Result<Response<operator::Agent>, Status> {
+        self.described(&request.get_ref().name).await
+    }
+
+    async fn invite_agent(
+        &self,
+        request: Request<operator::InviteAgentRequest>,
+    ) -> Result<Response<operator::Invitation>, Status> {
+        let audit = self.audit(&request, &format!("InviteAgent {}", request.get_ref().name))?;
+        let message = request.into_inner();
+        let name = named(&message.name)?;
+        if message.labels.len() > LABELS || message.labels.iter().any(|l| l.len() > TEXT) {
+            return Err(invalid(format!("at most {LABELS} labels of {TEXT} octets")));
+        }
+        Place::of_labels(message.labels.iter().map(String::as_str)).map_err(invalid)?;
+        if !message.from.is_empty() {
+            message.from.parse::<Network>().map_err(invalid)?;
+        }
+        let scope = Scope::Agent {
+            name: VantageId(name.to_string()),
+            labels: message.labels.into_iter().collect(),
+            from: (!message.from.is_empty()).then_some(message.from),
+            approve: message.approve,
+        };
+        self.invite(scope, message.valid_for_ns, audit).await
+    }
+
+    async fn approve_agent(
+        &self,
+        request: Request<operator::ApproveAgentRequest>,
+    ) -> Result<Response<operator::Agent>, Status> {
+        let name = request.get_ref().name.clone();
+        let audit = self.audit(&request, &format!("ApproveAgent {name}"))?;
+        let id = VantageId(name.clone());
+        let agent = self.0.store.agent(&id).await.map_err(status)?;
+        match agent.map(|agent| agent.state) {
+            None => return Err(no_agent(&name)),
+            Some(AgentState::Pending | AgentState::Active) => {}
+            Some(AgentState::Banned { .. }) => {
+                let why = "it is banned; invite it again to let it in";
+                return Err(Status::failed_precondition(why));
+            }
+        }
+        let set = self
+            .0
+            .store
+            .set_agent_state(&id, &AgentState::Active, &audit);
+        set.await.map_err(status)?;
+        self.described(&name).await
+    }
+
+    async fn ban_agent(
+        &self,
+        request: Request<operator::BanAgentRequest>,
+    ) -> Result<Response<operator::Agent>, Status> {
+        let message = request.get_ref().clone();
+        let audit = self.audit(&request, &format!("BanAgent {}", message.name))?;
+        let state = AgentState::Banned {
+            since: clock::now(),
+            reason: message.reason.chars().take(TEXT).collect(),
+        };
+        let id = VantageId(message.name.clone());
+        let set = self.0.store.set_agent_state(&id, &state, &audit);
+        set.await.map_err(status)?;
+        self.described(&message.name).await
+    }
+
+    async fn invite_operator(
+        &self,
+        request: Request<operator::InviteOperatorRequest>,
+    ) -> Result<Response<operator::Invitation>, Status> {
+        let what = format!("InviteOperator {}", request.get_ref().name);
+        let audit = self.audit(&request, &what)?;
+        let message = request.into_inner();
+        let role = bailiwick_store::Role::named(&message.role);
+        let scope = Scope::Operator {
+            name: named(&message.name)?.to_string(),
+            role: role.ok_or_else(|| invalid("a role is viewer, operator or admin"))?,
+        };
+        self.invite(scope, message.valid_for_ns, audit).await
+    }
+
+    async fn get_status(
+        &self,
+        _: Request<operator::GetStatusRequest>,
+    ) -> Result<Response<operator::Status>, Status> {
+        let shared = &self.0;
+        let usage = shared.store.usage().await.map_err(status)?;
+        let mut notes = Vec::new();
+        let agents = shared.roster.agents();
+        let forgetful = agents.iter().filter(|agent| {
+            let seen = agent.seen.as_ref();
+            seen.is_some_and(|seen| !seen.durable) && shared.sessions.is_connected(&agent.name)
+        });
+        for agent in forgetful {
+            notes.push(format!("{} keeps reports in memory only", agent.name.0));
+        }
+        let pending = agents.iter().filter(|a| a.state == AgentState::Pending);
+        for agent in pending {
+            notes.push(format!("{} waits to be approved", agent.name.0));
+        }
+        if usage.free == 0 {
+            notes.push("the disk is full: reports are refused".to_owned());
+        }
+        Ok(Response::new(operator::Status {
+            build: concat!("bailiwick-coordinator ", env!("CARGO_PKG_VERSION")).to_owned(),
+            started_us: shared.started.0,
+            durability: "local".to_owned(),
+            agents: usage.agents,
+            connected: shared.sessions.count() as u64,
+            reports: usage.reports,
+            checks: usage.checks,
+            open_checks: usage.open_checks,
+            store_octets: usage.octets,
+            store_free: usage.free,
+            notes,
+            trust_domain: shared.authority.trust_domain().to_string(),
+        }))
+    }
+}
+
+impl Operators {
+    /// Says who called what, for the change that follows.
+    fn audit<T: Message>(&self, request: &Request<T>, what: &str) -> Result<Audit, Status> {
+        let caller = Caller::of(request)?;
+        Ok(Audit {
+            at: clock::now(),
+            who: Roster::who(&caller.peer),
+            what: what.to_owned(),
+            request: report::hash(&request.get_ref().encode_to_vec()),
+            result: "done".to_owned(),
+        })
+    }
+
+    fn role<T>(&self, request: &Request<T>) -> Result<Role, Status> {
+        match self.0.roster.standing(&Caller::of(request)?.peer) {
+            Standing::Operator(role) => Ok(role),
+            _ => Err(Status::permission_denied("not an operator")),
+        }
+    }
+
+    async fn described(&self, name: &str) -> Result<Response<operator::Agent>, Status> {
+        self.0.roster.refresh().await.map_err(status)?;
+        let agent = self.0.roster.agent(&VantageId(name.to_owned()));
+        let agent = agent.ok_or_else(|| no_agent(name))?;
+        Ok(Response::new(self.0.describe(&agent)))
+    }
+
+    /// Makes a token. Its secret is in the answer and nowhere else.
+    async fn invite(
+        &self,
+        scope: Scope,
+        valid_for_ns: i64,
+        audit: Audit,
+    ) -> Result<Response<operator::Invitation>, Status> {
+        let shared = &self.0;
+        let valid = match u64::try_from(valid_for_ns) {
+            Ok(0) => USUAL_TOKEN,
+            Ok(nanoseconds) => Duration::from_nanos(nanoseconds),
+            Err(_) => return Err(invalid("an invitation cannot have ended")),
+        };
+        if valid > LONGEST_TOKEN {
+            return Err(invalid("an invitation is good for at most 7 days"));
+        }
+        let authority = &shared.authority;
+        let domain = authority.trust_domain().clone();
+        let hosts = shared.public();
+        let invitation = Invitation::new(domain, hosts, authority.pin())
+            .map_err(|error| Status::internal(error.to_string()))?;
+        let token = NewToken {
+            id: bailiwick_store::TokenId(invitation.token.0),
+            mac: shared.token_key.mac(&invitation.token, &invitation.secret),
+            scope,
+            created: audit.at,
+            expires: audit.at.after(valid),
+        };
+        shared
+            .store
+            .create_token(&token, &audit)
+            .await
+            .map_err(status)?;
+        Ok(Response::new(operator::Invitation {
+            join: invitation.to_join().to_string(),
+            until_us: token.expires.0,
+        }))
+    }
+}
+
+/// Who is asked, and why others are not.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    agents: BTreeMap<VantageId, Place>,
+    left_out: Vec<String>,
+}
+
+impl Shared {
+    /// Chooses vantage points: connected, of age, with these labels, and as many distinct networks
+    /// as there are before a second one of the same.
+    fn choose(&self, labels: &[String], wanted: usize) -> Result<Chosen, Status> {
+        let mut left_out = Vec::new();
+        let mut fit = Vec::new();
+        for agent in self.roster.agents() {
+            let name = &agent.name.0;
+            if !labels.iter().all(|label| agent.labels.contains(label)) {
+                continue;
+            }
+            match agent.state {
+                AgentState::Banned { .. } => left_out.push(format!("{name} is banned")),
+                AgentState::Pending => left_out.push(format!("{name} waits to be approved")),
+                AgentState::Active if !self.sessions.is_connected(&agent.name) => {
+                    left_out.push(format!("{name} is not connected"));
+                }
+                AgentState::Active => fit.push((agent.name.clone(), self.place(&agent))),
+            }
+        }
+        let mut agents: BTreeMap<VantageId, Place> = BTreeMap::new();
+        while agents.len() < wanted && !fit.is_empty() {
+            let distinct = |place: &Place| agents.values().all(|p| place.is_distinct_from(p));
+            let next = fit
+                .iter()
+                .position(|(_, place)| distinct(place))
+                .unwrap_or(0);
+            let (name, place) = fit.remove(next);
+            agents.insert(name, place);
+        }
+        if !fit.is_empty() {
+            left_out.push(format!("{} more are not needed", fit.len()));
+        }
+        if agents.is_empty() {
+            let why = match left_out.is_empty() {
+                true if labels.is_empty() => {
+                    "no agent has joined; invite one with `bailiwick agents invite`".to_owned()
+                }
+                true => "no agent has these labels".to_owned(),
+                false => format!("no agent can be asked: {}", left_out.join(", ")),
+            };
+            return Err(Status::failed_precondition(why));
+        }
+        Ok(Chosen { agents, left_out })
+    }
+
+    /// Writes the check down, and into the plans of those that are asked.
+    async fn start(
+        self: &Arc<Self>,
+        check: Check,
+        chosen: &Chosen,
+        audit: Audit,
+    ) -> Result<Arc<Round>, Status> {
+        let asked: BTreeSet<_> = chosen.agents.keys().cloned().collect();
+        let sent = report::to_check(&check);
+        let item = PlanItem {
+            id: check.id.0.to_be_bytes().to_vec().into(),
+            check: Some(sent.clone()),
+            when: Some(plan_item::When::Once(Once {
+                round: round_of(check.id).0,
+            })),
+            valid_for_ns: 0,
+        };
+        let zone = sent.zone.clone();
+        let new = NewCheck {
+            id: check.id,
+            zone,
+            check: sent.encode_to_vec().into(),
+            operator: audit.who.clone(),
+            created: audit.at,
+            deadline: audit.at.after(check.timeout + GRACE),
+            asked: asked.clone(),
+            item: item.encode_to_vec().into(),
+        };
+        let until = Instant::now() + check.timeout + GRACE;
+        // Before the plans say so: a report may be here before this call has ended.
+        let round = self.rounds.begin(check, asked);
+        if let Err(error) = self.store.create_check(&new, &audit).await {
+            self.rounds.forget(new.id);
+            return Err(status(error));
+        }
+        self.sessions.plan_changed(&round.asked);
+        tokio::spawn(Arc::clone(self).hold(Arc::clone(&round), until));
+        Ok(round)
+    }
+
+    /// Tells a watcher everything until the verdict.
+    fn follow(
+        self: &Arc<Self>,
+        round: &Arc<Round>,
+        chosen: Chosen,
+        view: operator::View,
+    ) -> Out<operator::CheckEvent> {
+        let (to, from) = mpsc::channel(WAITING);
+        let mut watcher = Watcher {
+            events: round.watch(),
+            rows: rows(&chosen),
+            began: Instant::now(),
+            view,
+        };
+        let started = operator::CheckStarted {
+            check: round.check.id.0.to_be_bytes().to_vec().into(),
+            vantages: watcher.rows.values().cloned().collect(),
+            left_out: chosen.left_out,
+            deadline_ns: nanoseconds(round.check.timeout + GRACE),
+        };
+        tokio::spawn(async move {
+            if to
+                .send(Ok(event(check_event::Kind::Started(started))))
+                .await
+                .is_ok()
+            {
+                watcher.tell(&to).await;
+            }
+        });
+        Box::pin(ReceiverStream::new(from))
+    }
+
+    /// Everything that a verdict was computed from.
+    async fn tell(
+        &self,
+        record: &CheckRecord,
+        to: &mpsc::Sender<Result<operator::EvidencePart, Status>>,
+    ) -> Result<(), Status> {
+        let judged = record.judgement.as_ref();
+        let judged =
+            judged.ok_or_else(|| Status::failed_precondition("the round is still open"))?;
+        let mut head = operator::EvidencePart::decode(judged.places.clone())
+            .map_err(|error| Status::data_loss(error.to_string()))?;
+        if let Some(operator::evidence_part::Kind::Head(head)) = &mut head.kind {
+            head.verdict = judged.verdict.clone();
+        }
+        let gone = |_| Status::cancelled("nobody listens");
+        to.send(Ok(head)).await.map_err(gone)?;
+        let mut after = None;
+        loop {
+            let kept = self.store.evidence(record.id, after.as_ref(), 16).await;
+            let kept = kept.map_err(status)?;
+            let Some(last) = kept.last() else {
+                return Ok(());
+            };
+            after = Some(last.id.clone());
+            for kept in kept {
+                let envelope = pb::ReportEnvelope {
+                    id: Some(pb::ReportId {
+                        lane: report::to_lane(kept.id.report.lane),
+                        epoch: kept.id.report.epoch,
+                        seq: kept.id.report.seq,
+                    }),
+                    body: kept.body,
+                    body_hash: kept.hash.to_vec().into(),
+                    answers: kept.answers,
+                };
+                let part = evidence::to_report(&kept.id.agent, kept.received, envelope);
+                to.send(Ok(part)).await.map_err(gone)?;
+            }
+        }
+    }
+
+    fn describe(&self, agent: &Agent) -> operator::Agent {
+        let place = self.place(agent);
+        let state = if self.clones.is_suspect(&agent.name) {
+            "suspect-clone".to_owned()
+        } else if self.sessions.is_quarantined(&agent.name) {
+            "quarantined".to_owned()
+        } else {
+            agent.state.to_string()
+        };
+        let seen = agent.seen.as_ref();
+        operator::Agent {
+            name: agent.name.0.clone(),
+            state,
+            place: Some(evidence::to_place(&agent.name, &place)),
+            connected: self.sessions.is_connected(&agent.name),
+            enrolled_us: agent.enrolled.0,
+            last_seen_us: seen.map_or(0, |seen| seen.at.0),
+            build: seen.map(|seen| seen.build.clone()).unwrap_or_default(),
+            reports: agent.reports,
+            certificate_until_us: agent.current.map_or(0, |c| c.until.0),
+            banned_us: match &agent.state {
+                AgentState::Banned { since, .. } => since.0,
+                AgentState::Pending | AgentState::Active => 0,
+            },
+            key: agent.key.0.to_vec().into(),
+            clock_offset_ns: seen.map_or(0, |seen| seen.clock_offset),
+            durable: seen.is_some_and(|seen| seen.durable),
+        }
+    }
+}
+
+fn rows(chosen: &Chosen) -> BTreeMap<VantageId, operator::VantageRow> {
+    let row = |(name, place): (&VantageId, &Place)| {
+        let row = operator::VantageRow {
+            name: name.0.clone(),
+            place: place.to_string(),
+            state: operator::VantageState::Waiting.into(),
+            ..operator::VantageRow::default()
+        };
+        (name.clone(), row)
+    };
+    chosen.agents.iter().map(row).collect()
+}
+
+/// Somebody who follows a round.
+struct Watcher {
+    events: broadcast::Receiver<Event>,
+    rows: BTreeMap<VantageId, operator::VantageRow>,
+    began: Instant,
+    view: operator::View,
+}
+
+impl Watcher {
+    async fn tell(&mut self, to: &mpsc::Sender<Result<operator::CheckEvent, Status>>) {
+        loop {
+            let events = match self.events.recv().await {
+                Ok(happened) => self.events(happened),
+                // Progress was missed, and more will come.
+                Err(broadcast::error::RecvError::Lagged(_)) => continue,
+                Err(broadcast::error::RecvError::Closed) => return,
+            };
+            for (event, last) in events {
+                if to.send(event).await.is_err() || last {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn events(&mut self, happened: Event) -> Vec<(Result<operator::CheckEvent, Status>, bool)> {
+        let elapsed = nanoseconds(self.began.elapsed());
+        let mut changed = Vec::new();
+        match happened {
+            Event::Progress(vantage, progress) => {
+                if let Some(row) = self.rows.get_mut(&vantage)
+                    && row.state != i32::from(operator::VantageState::Reported)
+                {
+                    row.state = operator::VantageState::Measuring.into();
+                    (row.asked, row.answered) = (progress.asked, progress.answered);
+                    row.line = progress.line.chars().take(TEXT).collect();
+                    row.elapsed_ns = elapsed;
+                    changed.push(row.clone());
+                }
+            }
+            Event::Reported(report) => {
+                if let Some(row) = self.rows.get_mut(&report.vantage.id) {
+                    row.state = operator::VantageState::Reported.into();
+                    row.asked = number(report.observations.len() as u64);
+                    let answered = report.observations.values().filter(|o| o.reply().is_some());
+                    row.answered = number(answered.count() as u64);
+                    row.line.clear();
+                    row.elapsed_ns = elapsed;
+                    changed.push(row.clone());
+                }
+            }
+            Event::Ended(ended) => {
+                for vantage in &ended.missing {
+                    if let Some(row) = self.rows.get_mut(vantage) {
+                        row.state = operator::VantageState::Missing.into();
+                        row.elapsed_ns = elapsed;
+                        changed.push(row.clone());
+                    }
+                }
+                let mut events = vantages(changed);
+                events.push((Ok(self.end(&ended)), true));
+                return events;
+            }
+        }
+        vantages(changed)
+    }
+
+    fn end(&self, ended: &crate::rounds::Ended) -> operator::CheckEvent {
+        let (state, exit_code, shown) = match &ended.judged {
+            Ok(judged) => {
+                let state = judged.verdict.state;
+                let code = match self.view.format.as_str() {
+                    "nagios" => judged.verdict.nagios_code(),
+                    _ => state.exit_code(),
+                };
+                let shown = judged.show(&self.view).unwrap_or_default();
+                (state.to_string(), code, shown)
+            }
+            Err(why) => {
+                let shown = match self.view.format.as_str() {
+                    "json" => bailiwick_render::json::error(40, why),
+                    _ => format!("{why}\n"),
+                };
+                let code = if self.view.format == "nagios" { 3 } else { 40 };
+                ("INCONCLUSIVE".to_owned(), code, shown)
+            }
+        };
+        event(check_event::Kind::Ended(operator::CheckEnded {
+            state,
+            exit_code: exit_code.into(),
+            shown,
+            judged_ns: nanoseconds(ended.judging),
+            elapsed_ns: nanoseconds(ended.elapsed),
+        }))
+    }
+}
+
+fn vantages(rows: Vec<operator::VantageRow>) -> Vec<(Result<operator::CheckEvent, Status>, bool)> {
+    let told = |row| (Ok(event(check_event::Kind::Vantage(row))), false);
+    rows.into_iter().map(told).collect()
+}
+
+fn event(kind: check_event::Kind) -> operator::CheckEvent {
+    operator::CheckEvent { kind: Some(kind) }
+}
+
+/// How many checks each operator started in the last hour.
+#[derive(Debug, Default)]
+pub(crate) struct Quota(Mutex<HashMap<String, VecDeque<Instant>>>);
+
+impl Quota {
+    fn take(&self, who: &str) -> Result<(), Status> {
+        let mut started = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_who = started.entry(who.to_owned()).or_default();
+        while of_who
+            .front()
+            .is_some_and(|at| at.elapsed() > Duration::from_hours(1))
+        {
+            of_who.pop_front();
+        }
+        if of_who.len() >= CHECKS {
+            let why = format!("{CHECKS} checks an hour are allowed; the hour is not over");
+            return Err(Status::resource_exhausted(why));
+        }
+        of_who.push_back(Instant::now());
+        Ok(())
+    }
+}
+
+fn named(name: &str) -> Result<Name, Status> {
+    name.parse().map_err(invalid)
+}
+
+fn invalid(why: impl ToString) -> Status {
+    Status::invalid_argument(why.to_string())
+}
+
+fn no_agent(name: &str) -> Status {
+    Status::not_found(format!("there is no agent {name}"))
+}
+
+fn number(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn nanoseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// What a failure of the store means to whoever asked.
+fn status(error: Error) -> Status {
+    let said = error.to_string();
+    match error {
+        Error::Busy | Error::Closed => Status::unavailable(said),
+        Error::Full { .. } => Status::resource_exhausted(said),
+        Error::Storage { .. } => {
+            tracing::error!(said, "the store failed");
+            Status::internal("the store failed; the coordinator's log says more")
+        }
+        Error::NoSuchAgent { .. } | Error::NoSuchOperator { .. } | Error::NoSuchCheck { .. } => {
+            Status::not_found(said)
+        }
+        Error::Exists { .. } => Status::already_exists(said),
+        Error::Banned { .. } | Error::Refused(_) => Status::permission_denied(said),
+        Error::CheckClosed { .. } | Error::CheckOpen { .. } => Status::failed_precondition(said),
+        Error::Invalid { .. } => Status::invalid_argument(said),
+    }
+}

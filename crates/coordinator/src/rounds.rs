@@ -1,0 +1,339 @@
+//! Rounds: a check that was asked of several vantage points, open until all have reported or its
+//! time is over.
+//!
+//! ```text
+//!  CreateCheck ─▶ plans of those that are asked
+//!                     └─▶ Arrival ─▶ Round ─▶ (all there, or too late) ─▶ judge ─▶ store ─▶ watchers
+//!                            └─ after the verdict: it is judged again, and marked as revised
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use bailiwick_core::{
+    check::{Check, CheckId},
+    report::{Report, RoundId},
+    vantage::VantageId,
+};
+use bailiwick_rpc::agent::Progress;
+use bailiwick_store::{CheckRecord, Judgement, Store};
+use bailiwick_wire::{proto::report::v1 as pb, report};
+use prost::{Message as _, bytes::Bytes};
+use tokio::sync::{Notify, broadcast};
+
+use crate::{Shared, clock, judging::Judged};
+
+/// How long after the time of a check its reports may still be on their way.
+pub(crate) const GRACE: Duration = Duration::from_secs(3);
+/// Events that a watcher may be behind.
+const EVENTS: usize = 1024;
+/// Checks whose vantage points are remembered.
+const REMEMBERED: usize = 4096;
+/// How late a report may be.
+const LATENESS: Duration = Duration::from_hours(7 * 24);
+
+/// A report that is on the disk now.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) check: CheckId,
+    pub(crate) vantage: VantageId,
+    pub(crate) body: Bytes,
+    pub(crate) answers: Vec<Bytes>,
+    pub(crate) at: Instant,
+}
+
+/// What a watcher is told.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// How far a vantage point has come.
+    Progress(VantageId, Progress),
+    /// It has reported.
+    Reported(Arc<Report>),
+    /// The round is closed.
+    Ended(Arc<Ended>),
+}
+
+/// The end of a round.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// The verdict, or why there is none.
+    pub(crate) judged: Result<Judged, String>,
+    /// Who was asked and did not report.
+    pub(crate) missing: BTreeSet<VantageId>,
+    /// From the last report to the verdict.
+    pub(crate) judging: Duration,
+    /// From the request to the verdict.
+    pub(crate) elapsed: Duration,
+}
+
+/// A round that is open.
+#[derive(Debug)]
+pub(crate) struct Round {
+    pub(crate) check: Check,
+    pub(crate) asked: BTreeSet<VantageId>,
+    began: Instant,
+    reports: Mutex<BTreeMap<VantageId, (Report, Instant)>>,
+    complete: Notify,
+    events: broadcast::Sender<Event>,
+}
+
+impl Round {
+    /// Everything that happens from now on.
+    pub(crate) fn watch(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    fn reports(&self) -> MutexGuard<'_, BTreeMap<VantageId, (Report, Instant)>> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn accept(&self, report: Report, at: Instant) {
+        let vantage = report.vantage.id.clone();
+        let told = Arc::new(report.clone());
+        let mut reports = self.reports();
+        let joined = match reports.remove(&vantage) {
+            Some((known, first)) => (known.join(report), first),
+            None => (report, at),
+        };
+        reports.insert(vantage, joined);
+        let all = reports.len() == self.asked.len();
+        drop(reports);
+        // Nobody watches: nothing is missed.
+        let _ = self.events.send(Event::Reported(told));
+        if all {
+            self.complete.notify_one();
+        }
+    }
+}
+
+/// All rounds that are open, and who was asked in those that were.
+#[derive(Debug)]
+pub(crate) struct Rounds {
+    store: Arc<dyn Store>,
+    open: Mutex<BTreeMap<CheckId, Arc<Round>>>,
+    asked: Mutex<Asked>,
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    of: HashMap<CheckId, Arc<BTreeSet<VantageId>>>,
+    order: VecDeque<CheckId>,
+}
+
+/// Returns the round of a check.
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "the upper half of random bits"
+)]
+pub(crate) fn round_of(check: CheckId) -> RoundId {
+    RoundId((check.0 >> 64) as u64)
+}
+
+impl Rounds {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            open: Mutex::default(),
+            asked: Mutex::default(),
+        }
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<CheckId, Arc<Round>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens a round.
+    pub(crate) fn begin(&self, check: Check, asked: BTreeSet<VantageId>) -> Arc<Round> {
+        self.remember(check.id, Arc::new(asked.clone()));
+        let round = Arc::new(Round {
+            asked,
+            began: Instant::now(),
+            reports: Mutex::default(),
+            complete: Notify::new(),
+            events: broadcast::channel(EVENTS).0,
+            check,
+        });
+        self.open().insert(round.check.id, Arc::clone(&round));
+        round
+    }
+
+    /// Returns whether a vantage point was asked in a check, not too long ago.
+    pub(crate) async fn asked(&self, check: CheckId, vantage: &VantageId) -> bool {
+        if let Some(asked) = self.remembered(check) {
+            return asked.contains(vantage);
+        }
+        let Ok(Some(record)) = self.store.check(check).await else {
+            return false;
+        };
+        if record.deadline.after(LATENESS) < clock::now() {
+            return false;
+        }
+        let asked = Arc::new(record.asked);
+        self.remember(check, Arc::clone(&asked));
+        asked.contains(vantage)
+    }
+
+    fn remembered(&self, check: CheckId) -> Option<Arc<BTreeSet<VantageId>>> {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.of.get(&check).cloned()
+    }
+
+    fn remember(&self, check: CheckId, who: Arc<BTreeSet<VantageId>>) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.of.insert(check, who).is_none() {
+            asked.order.push_back(check);
+        }
+        if asked.order.len() > REMEMBERED
+            && let Some(oldest) = asked.order.pop_front()
+        {
+            asked.of.remove(&oldest);
+        }
+    }
+
+    /// Tells the watchers of a round how far a vantage point has come.
+    pub(crate) fn progress(&self, vantage: &VantageId, progress: &Progress) {
+        let open = self.open();
+        let of = |round: &&Arc<Round>| round_of(round.check.id) == RoundId(progress.round);
+        if let Some(round) = open.values().find(of)
+            && round.asked.contains(vantage)
+        {
+            let event = Event::Progress(vantage.clone(), progress.clone());
+            let _ = round.events.send(event);
+        }
+    }
+
+    /// Forgets a round that did not come to be.
+    pub(crate) fn forget(&self, check: CheckId) {
+        self.open().remove(&check);
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.of.remove(&check);
+    }
+
+    fn find(&self, check: CheckId) -> Option<Arc<Round>> {
+        self.open().get(&check).cloned()
+    }
+}
+
+impl Shared {
+    /// Brings a report to its round, or judges again if that is closed.
+    pub(crate) fn arrived(self: &Arc<Self>, arrival: Arrival) {
+        let read = report::decode(&arrival.body, &arrival.answers, arrival.vantage.clone());
+        let report = match read {
+            Ok(report) => report,
+            Err(error) => {
+                tracing::warn!(agent = arrival.vantage.0, %error, "a report cannot be read");
+                return;
+            }
+        };
+        match self.rounds.find(arrival.check) {
+            Some(round) => round.accept(report, arrival.at),
+            None => {
+                let shared = Arc::clone(self);
+                tokio::spawn(async move { shared.revise(arrival.check).await });
+            }
+        }
+    }
+
+    /// Waits for the end of a round, judges, and tells everybody.
+    pub(crate) async fn hold(self: Arc<Self>, round: Arc<Round>, until: Instant) {
+        let all = round.complete.notified();
+        // Too late is as good as complete: what is there is judged.
+        let _ = tokio::time::timeout_at(until.into(), all).await;
+        let (reports, last) = {
+            let reports = round.reports();
+            let last = reports.values().map(|(_, at)| *at).max();
+            let reports: Vec<_> = reports.values().map(|(report, _)| report.clone()).collect();
+            (reports, last)
+        };
+        let reported: BTreeSet<_> = reports.iter().map(|r| r.vantage.id.clone()).collect();
+        let missing = round.asked.difference(&reported).cloned().collect();
+        let judged = self.judge(&round.asked, reports).await;
+        let judging = last.map(|last| last.elapsed()).unwrap_or_default();
+        let judgement = judged.as_ref().map(|judged| judged.judgement.clone());
+        let judgement = judgement.unwrap_or_else(|why| Judgement {
+            state: "INCONCLUSIVE".to_owned(),
+            exit_code: 40,
+            headline: why.clone(),
+            policy: crate::judging::POLICY,
+            judged: clock::now(),
+            verdict: Bytes::new(),
+            places: Bytes::new(),
+        });
+        if let Err(error) = self.store.close_check(round.check.id, &judgement).await {
+            tracing::error!(%error, "a verdict cannot be stored");
+        }
+        self.rounds.open().remove(&round.check.id);
+        self.sessions.plan_changed(&round.asked);
+        let ended = Ended {
+            judged,
+            missing,
+            judging,
+            elapsed: round.began.elapsed(),
+        };
+        let _ = round.events.send(Event::Ended(Arc::new(ended)));
+        // What came while it was judged.
+        if round.reports().len() > reported.len() {
+            self.revise(round.check.id).await;
+        }
+    }
+
+    /// Judges a closed check again from all that is stored.
+    pub(crate) async fn revise(self: Arc<Self>, check: CheckId) {
+        let revised = async {
+            let record = self.store.check(check).await.map_err(|e| e.to_string())?;
+            let record = record.ok_or("there is no such check")?;
+            let reports = self.stored(&record).await?;
+            let judged = self.judge(&record.asked, reports).await?;
+            let revised = self.store.revise_check(check, &judged.judgement).await;
+            revised.map_err(|error| error.to_string())
+        };
+        match revised.await {
+            Ok(revisions) => tracing::info!(revisions, "a late report was judged"),
+            Err(why) => tracing::warn!(why, "a late report cannot be judged"),
+        }
+    }
+
+    /// Reads all reports of a check.
+    pub(crate) async fn stored(&self, record: &CheckRecord) -> Result<Vec<Report>, String> {
+        let mut reports = Vec::new();
+        let mut after = None;
+        loop {
+            let kept = self.store.evidence(record.id, after.as_ref(), 64).await;
+            let kept = kept.map_err(|error| error.to_string())?;
+            let Some(last) = kept.last() else {
+                return Ok(reports);
+            };
+            after = Some(last.id.clone());
+            for kept in kept {
+                match report::decode(&kept.body, &kept.answers, kept.id.agent) {
+                    Ok(report) => reports.push(report),
+                    Err(error) => tracing::warn!(%error, "a report cannot be read"),
+                }
+            }
+        }
+    }
+
+    /// Goes on with the rounds that were open when the program ended.
+    pub(crate) async fn resume(self: &Arc<Self>) -> Result<(), bailiwick_store::Error> {
+        for record in self.store.open_checks(REMEMBERED).await? {
+            let check = pb::Check::decode(record.check.clone())
+                .map_err(|error| error.to_string())
+                .and_then(|check| report::check(&check).map_err(|error| error.to_string()));
+            let Ok(check) = check else {
+                tracing::error!("an open check cannot be read");
+                continue;
+            };
+            let left = record.deadline.0.saturating_sub(clock::now().0);
+            let until = Instant::now() + Duration::from_micros(left) + GRACE;
+            let round = self.rounds.begin(check, record.asked.clone());
+            for report in self.stored(&record).await.unwrap_or_default() {
+                round.accept(report, Instant::now());
+            }
+            tokio::spawn(Arc::clone(self).hold(round, until));
+        }
+        Ok(())
+    }
+}

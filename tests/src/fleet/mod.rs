@@ -1,0 +1,358 @@
+//! A coordinator with agents that play what they are told to have seen.
+//!
+//! Coordinator, store, TLS and calls are the real ones, on the loopback. Only the measuring is
+//! replaced: a [`Player`] sends reports that a scenario gave.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, Result, bail};
+use bailiwick_coordinator::{Config, Coordinator, LocalRights, Networks};
+use bailiwick_core::{
+    check::Check,
+    report::{Lane, Report, ReportId, RoundId},
+    vantage::VantageId,
+};
+use bailiwick_rpc::{
+    Authority, Coordinator as Remote, Credentials, Invitation, Key, Link, TokenKey, TrustDomain,
+    agent::{
+        Acknowledged, FromAgent, Hello, ReportBatch, ToAgent, from_agent, plan_item, to_agent,
+    },
+    operator,
+};
+use bailiwick_store::{Location, Store};
+use bailiwick_wire::{proto::report::v1 as pb, report};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+/// A coordinator, and the folder that its socket and store are in.
+#[derive(Debug)]
+pub struct Fleet {
+    /// What runs.
+    pub coordinator: Coordinator,
+    /// Where it keeps things.
+    pub store: Arc<dyn Store>,
+    socket: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Fleet {
+    /// Starts a coordinator for a laboratory, with an SQLite store.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it cannot listen.
+    pub async fn start() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let socket = folder.path().join("coordinator.sock");
+        let store =
+            bailiwick_store::open(&Location::Sqlite(folder.path().join("store.db"))).await?;
+        let config = Config {
+            agents: "127.0.0.1:0".parse()?,
+            operators: None,
+            socket: Some(socket.clone()),
+            local: LocalRights {
+                owner: nix::unistd::geteuid().as_raw(),
+                group: None,
+            },
+            public: vec![],
+            networks: Networks::default(),
+            lab: true,
+        };
+        let authority = Authority::create(TrustDomain::default(), SystemTime::now())?;
+        let key = TokenKey::generate()?;
+        let coordinator = Coordinator::start(config, authority, key, Arc::clone(&store)).await?;
+        Ok(Self {
+            coordinator,
+            store,
+            socket,
+            _folder: folder,
+        })
+    }
+
+    /// Connects as an operator of this machine.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the socket cannot be opened.
+    pub async fn operator(&self) -> Result<Link> {
+        Ok(Link::local(&self.socket).await?)
+    }
+
+    /// Invites an agent and lets it join.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it is refused.
+    pub async fn join(&self, name: &str, labels: &[&str]) -> Result<Player> {
+        let request = operator::InviteAgentRequest {
+            name: name.to_owned(),
+            labels: labels.iter().map(|&label| label.to_owned()).collect(),
+            ..operator::InviteAgentRequest::default()
+        };
+        let mut asked = self.operator().await?.operator();
+        let invited = asked.invite_agent(request).await?.into_inner();
+        Player::join(&invited.join).await
+    }
+
+    /// Starts a check and waits for its verdict.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the check is refused, or its stream ends early.
+    pub async fn check(&self, check: &Check, format: &str) -> Result<Followed> {
+        let request = operator::CreateCheckRequest {
+            check: Some(report::to_check(check)),
+            view: Some(operator::View {
+                format: format.to_owned(),
+                ..operator::View::default()
+            }),
+            ..operator::CreateCheckRequest::default()
+        };
+        let mut asked = self.operator().await?.operator();
+        let mut events = asked.create_check(request).await?.into_inner();
+        let mut followed = Followed::default();
+        while let Some(event) = events.message().await? {
+            match event.kind.context("an empty event")? {
+                operator::check_event::Kind::Started(started) => {
+                    followed.left_out = started.left_out;
+                    for row in started.vantages {
+                        followed.rows.insert(row.name.clone(), row);
+                    }
+                }
+                operator::check_event::Kind::Vantage(row) => {
+                    followed.rows.insert(row.name.clone(), row);
+                }
+                operator::check_event::Kind::Ended(ended) => {
+                    followed.ended = ended;
+                    return Ok(followed);
+                }
+            }
+        }
+        bail!("the stream ended without a verdict")
+    }
+}
+
+/// What somebody saw who followed a check.
+#[derive(Clone, Debug, Default)]
+pub struct Followed {
+    /// The vantage points, as they were last.
+    pub rows: BTreeMap<String, operator::VantageRow>,
+    /// Who was not asked, and why.
+    pub left_out: Vec<String>,
+    /// The verdict.
+    pub ended: operator::CheckEnded,
+}
+
+/// An agent that measures nothing.
+#[derive(Debug)]
+pub struct Player {
+    /// As enrolled.
+    pub name: String,
+    key: Key,
+    own: Credentials,
+    remote: Remote,
+    boot: [u8; 16],
+}
+
+impl Player {
+    /// Redeems an invitation.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it is refused.
+    pub async fn join(invitation: &str) -> Result<Self> {
+        let invitation: Invitation = invitation.parse()?;
+        let key = Key::generate()?;
+        let remote = Remote::of_invitation(&invitation);
+        let identity = remote
+            .connect(None)
+            .await?
+            .enroll(&invitation, &key)
+            .await?;
+        Ok(Self {
+            own: Credentials::of_identity(&identity, &key)?,
+            name: identity.name,
+            key,
+            remote,
+            boot: rand::random(),
+        })
+    }
+
+    /// Begins again, as another start of the program with the same key.
+    pub fn restarted(&mut self) {
+        self.boot = rand::random();
+    }
+
+    /// Asks for a new certificate.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it is refused.
+    pub async fn renew(&mut self) -> Result<()> {
+        let identity = self.remote.connect(None).await?.renew(&self.key).await?;
+        self.own = Credentials::of_identity(&identity, &self.key)?;
+        Ok(())
+    }
+
+    /// Opens a session and waits to be welcome.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it is refused.
+    pub async fn session(&self) -> Result<Session> {
+        let link = self.remote.connect(Some(&self.own)).await?;
+        let (say, said) = mpsc::channel(64);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+        let hello = Hello {
+            protocol_min: 1,
+            protocol_max: 1,
+            build: "player".to_owned(),
+            boot: self.boot.to_vec().into(),
+            clock_us: u64::try_from(now.as_micros())?,
+            lab: true,
+            durable: true,
+            ..Hello::default()
+        };
+        let first = FromAgent {
+            kind: Some(from_agent::Kind::Hello(hello)),
+        };
+        say.send(first).await?;
+        let answers = link.agent().session(ReceiverStream::new(said)).await?;
+        let mut session = Session {
+            say,
+            answers: answers.into_inner(),
+            epoch: rand::random(),
+            seq: 0,
+            _link: link,
+        };
+        let to_agent::Kind::Welcome(_) = session.next().await? else {
+            bail!("the first word is no welcome");
+        };
+        Ok(session)
+    }
+}
+
+/// A stream that is open.
+#[derive(Debug)]
+pub struct Session {
+    say: mpsc::Sender<FromAgent>,
+    answers: Streaming<ToAgent>,
+    /// Of the reports that are sent.
+    pub epoch: u64,
+    /// Of the report that was sent last.
+    pub seq: u64,
+    _link: Link,
+}
+
+impl Session {
+    /// Waits for what the coordinator says next.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the stream ends or ten seconds pass.
+    pub async fn next(&mut self) -> Result<to_agent::Kind> {
+        let message = tokio::time::timeout(Duration::from_secs(10), self.answers.message());
+        let message = message.await.context("nothing was said")??;
+        message
+            .context("the stream has ended")?
+            .kind
+            .context("an empty message")
+    }
+
+    /// Waits until a check is to be done. Returns it with its round.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::next`].
+    pub async fn asked(&mut self) -> Result<(Check, RoundId)> {
+        loop {
+            if let to_agent::Kind::Plan(plan) = self.next().await? {
+                for item in plan.items {
+                    if let Some(plan_item::When::Once(once)) = item.when {
+                        let check = report::check(&item.check.context("no check")?)?;
+                        return Ok((check, RoundId(once.round)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends a report as an answer to a check, and returns its identity.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the stream has ended.
+    pub async fn report(&mut self, report: Report) -> Result<ReportId> {
+        self.seq += 1;
+        let id = ReportId {
+            lane: Lane::Change,
+            epoch: self.epoch,
+            seq: self.seq,
+        };
+        self.send(vec![envelope(id, &report)]).await?;
+        Ok(id)
+    }
+
+    /// Sends reports as they are.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the stream has ended.
+    pub async fn send(&mut self, reports: Vec<pb::ReportEnvelope>) -> Result<()> {
+        let batch = ReportBatch {
+            reports,
+            gaps: vec![],
+        };
+        let message = FromAgent {
+            kind: Some(from_agent::Kind::Reports(batch)),
+        };
+        Ok(self.say.send(message).await?)
+    }
+
+    /// Waits until everything up to a report is acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::next`].
+    pub async fn acknowledged(&mut self, id: ReportId) -> Result<()> {
+        loop {
+            if let to_agent::Kind::Acknowledged(Acknowledged { epoch, through, .. }) =
+                self.next().await?
+                && epoch == id.epoch
+                && through >= id.seq
+            {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Returns a report as it travels.
+pub fn envelope(id: ReportId, report: &Report) -> pb::ReportEnvelope {
+    let encoded = report::encode(report);
+    pb::ReportEnvelope {
+        id: Some(pb::ReportId {
+            lane: report::to_lane(id.lane),
+            epoch: id.epoch,
+            seq: id.seq,
+        }),
+        body_hash: report::hash(&encoded.body).to_vec().into(),
+        body: encoded.body,
+        answers: encoded.answers,
+    }
+}
+
+/// Returns a report as an answer to a check: what was seen stays.
+#[must_use]
+pub fn answer(mut report: Report, check: &Check, round: RoundId, name: &str) -> Report {
+    report.check = check.clone();
+    report.round = round;
+    report.vantage.id = VantageId(name.to_owned());
+    report
+}

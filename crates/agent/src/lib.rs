@@ -27,6 +27,7 @@ mod keeper;
 mod link;
 mod measure;
 mod plan;
+mod same;
 mod settings;
 mod worker;
 

@@ -328,3 +328,178 @@ struct WrittenEnd {
     #[prost(uint64, tag = "3")]
     good_for_ns: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use bailiwick_rpc::agent::{Once, Standing};
+    use bailiwick_wire::proto::report::v1 as pb;
+
+    use super::*;
+
+    const HOUR: i64 = 3_600_000_000_000;
+
+    fn item(number: u8) -> PlanItem {
+        PlanItem {
+            id: vec![number; 16].into(),
+            check: Some(pb::Check {
+                id: vec![number; 16].into(),
+                zone: vec![4, b't', b'e', b's', b't', 0].into(),
+                stub: 1,
+                ..pb::Check::default()
+            }),
+            when: Some(PbWhen::Once(Once { round: 7 })),
+            valid_for_ns: HOUR,
+        }
+    }
+
+    fn standing(number: u8, interval_ns: i64) -> PlanItem {
+        PlanItem {
+            when: Some(PbWhen::Standing(Standing {
+                interval_ns,
+                offset_ns: 5,
+            })),
+            ..item(number)
+        }
+    }
+
+    fn delta(revision: u64, whole: bool, items: Vec<PlanItem>, removed: &[u8]) -> PlanDelta {
+        PlanDelta {
+            revision,
+            whole,
+            items,
+            removed: removed.iter().map(|n| vec![*n; 16].into()).collect(),
+        }
+    }
+
+    fn at(hours: u64) -> Timestamp {
+        Timestamp(1_000_000_000_000 + hours * 3_600_000_000)
+    }
+
+    fn numbers(plan: &Plan) -> Vec<u8> {
+        plan.items().map(|(id, _)| id[0]).collect()
+    }
+
+    #[test]
+    fn changes_are_taken_one_after_the_other() {
+        let now = Instant::now();
+        let mut plan = Plan::default();
+        let steps: [(PlanDelta, &[u8], &str); 6] = [
+            (delta(1, true, vec![item(1), item(2)], &[]), &[1, 2], "all"),
+            (delta(2, false, vec![item(3)], &[]), &[1, 2, 3], "one more"),
+            (
+                delta(3, false, vec![], &[2, 9]),
+                &[1, 3],
+                "one less, one unknown",
+            ),
+            (
+                delta(4, false, vec![standing(1, HOUR)], &[]),
+                &[1, 3],
+                "another instead",
+            ),
+            (delta(5, true, vec![item(4)], &[]), &[4], "these alone"),
+            (delta(6, true, vec![], &[]), &[], "nothing"),
+        ];
+        for (delta, wanted, why) in steps {
+            assert_eq!(plan.apply(&delta, at(0), now), [], "{why}");
+            assert_eq!(numbers(&plan), wanted, "{why}");
+            assert_eq!(plan.revision(), delta.revision);
+        }
+        assert_eq!(plan.octets, 0, "nothing is counted twice");
+    }
+
+    #[test]
+    fn an_item_that_is_wrong_is_left_out_and_told() {
+        let mut nameless = item(1);
+        nameless.id = vec![1; 15].into();
+        let mut never = item(2);
+        never.when = None;
+        let mut unchecked = item(3);
+        unchecked.check = None;
+        let mut strange = item(4);
+        strange.check.as_mut().unwrap().stub = 99;
+        let wrong = [
+            (nameless, "15 octets"),
+            (never, "when"),
+            (unchecked, "no check"),
+            (strange, "newer program"),
+            (standing(5, 999_999_999), "interval"),
+            (standing(6, -1), "interval"),
+        ];
+        for (item_wrong, wanted) in wrong {
+            let mut plan = Plan::default();
+            let told = plan.apply(
+                &delta(1, true, vec![item_wrong, item(9)], &[]),
+                at(0),
+                Instant::now(),
+            );
+            assert!(told[0].to_string().contains(wanted), "{told:?}");
+            assert_eq!(numbers(&plan), [9], "{wanted}");
+        }
+    }
+
+    #[test]
+    fn what_was_done_once_is_not_done_again() {
+        let now = Instant::now();
+        let mut plan = Plan::default();
+        plan.apply(&delta(1, true, vec![item(1), item(2)], &[]), at(0), now);
+        plan.end(&[1; 16]);
+        assert_eq!(numbers(&plan), [2]);
+        plan.apply(&delta(2, true, vec![item(1), item(2)], &[]), at(0), now);
+        assert_eq!(numbers(&plan), [2], "the coordinator did not know yet");
+        let mut plan = Plan::of_octets(&plan.to_octets(), at(0), now).unwrap();
+        plan.apply(&delta(3, true, vec![item(1), item(2)], &[]), at(0), now);
+        assert_eq!(numbers(&plan), [2], "nor after a restart");
+        assert!(plan.expire(at(2), now), "but not for ever");
+        assert!(plan.ended.is_empty());
+    }
+
+    #[test]
+    fn a_plan_outlives_the_program() {
+        let now = Instant::now();
+        let mut plan = Plan::default();
+        let items = vec![item(1), standing(2, HOUR), standing(3, 2 * HOUR)];
+        plan.apply(&delta(7, true, items, &[]), at(0), now);
+        let octets = plan.to_octets();
+        let minute = Duration::from_secs(60);
+        let cases: [(u64, &[u8], u64, &str); 3] = [
+            (0, &[1, 2, 3], 60, "at once"),
+            (10, &[], 0, "long after its end"),
+            // The clock was set back: not longer than when it came.
+            (u64::MAX, &[1, 2, 3], 60, "ten hours before it came"),
+        ];
+        for (hours, wanted, minutes, why) in cases {
+            let clock = match hours {
+                u64::MAX => Timestamp(at(0).0 - 36_000_000_000),
+                hours => at(hours),
+            };
+            let read = Plan::of_octets(&octets, clock, now).unwrap();
+            assert_eq!(numbers(&read), wanted, "{why}");
+            assert_eq!(read.revision(), 7);
+            for (_, item) in read.items() {
+                assert_eq!(item.until - now, minute * u32::try_from(minutes).unwrap());
+                assert!(item.check().is_some());
+            }
+        }
+        for (wrong, why) in [(&b"\xff\xff"[..], "no plan"), (&[], "of no version")] {
+            assert!(Plan::of_octets(wrong, at(0), now).is_none(), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_plan_has_an_end() {
+        let now = Instant::now();
+        let mut plan = Plan::default();
+        let items = (0..ITEMS + 3).map(|number| PlanItem {
+            id: (number as u128).to_be_bytes().to_vec().into(),
+            ..item(1)
+        });
+        let told = plan.apply(&delta(1, true, items.collect(), &[]), at(0), now);
+        assert_eq!(told.len(), 3);
+        assert!(told.iter().all(|error| *error == ItemError::Full));
+        let ids: Vec<ItemId> = plan.items().map(|(id, _)| *id).collect();
+        for id in &ids {
+            plan.end(id);
+        }
+        assert!(plan.ended.len() <= ENDED);
+    }
+}

@@ -27,6 +27,7 @@ use crate::{
     keeper::Keeper,
     measure::{allowed, measure},
     plan::{ItemId, Plan, When},
+    same::Digest,
     settings::Settings,
 };
 
@@ -43,6 +44,8 @@ const SWEEP: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug)]
 struct Due {
     at: Instant,
+    /// The same by the clock of this machine, since 1970.
+    unix: Duration,
     slot: u64,
     /// Of which interval and offset.
     of: When,
@@ -53,6 +56,8 @@ struct Done {
     id: ItemId,
     /// Whether it must not be done again.
     for_good: bool,
+    /// What its report said.
+    digest: Option<Digest>,
 }
 
 pub(crate) struct Worker {
@@ -64,8 +69,9 @@ pub(crate) struct Worker {
     progress: mpsc::Sender<Progress>,
     timetable: BTreeMap<ItemId, Due>,
     running: BTreeMap<ItemId, AbortHandle>,
-    /// How many of those that are running somebody waits for.
     checks: JoinSet<Done>,
+    /// What standing items said last.
+    said: BTreeMap<ItemId, Digest>,
 }
 
 impl Worker {
@@ -87,6 +93,7 @@ impl Worker {
             timetable: BTreeMap::new(),
             running: BTreeMap::new(),
             checks: JoinSet::new(),
+            said: BTreeMap::new(),
         }
     }
 
@@ -112,8 +119,10 @@ impl Worker {
 
     async fn change(&mut self, delta: &PlanDelta) {
         let now = Instant::now();
-        for wrong in self.plan.apply(delta, self.settings.clock.now(), now) {
-            tracing::warn!("revision {} of the plan: {wrong}", delta.revision);
+        let wrong = self.plan.apply(delta, self.settings.clock.now(), now);
+        if let Some(first) = wrong.first() {
+            let (revision, count) = (delta.revision, wrong.len());
+            tracing::warn!("revision {revision} of the plan: {count} items left out: {first}");
         }
         self.forget_gone();
         self.revision.send_replace(self.plan.revision());
@@ -124,15 +133,16 @@ impl Worker {
 
     async fn sweep(&mut self) {
         if self.plan.expire(self.settings.clock.now(), Instant::now()) {
-            self.timetable.retain(|id, _| self.plan.get(id).is_some());
+            self.forget_gone();
             self.save().await;
         }
     }
 
-    /// Ends checks whose item is not in the plan any more.
+    /// Forgets what is not in the plan any more, and ends its checks.
     fn forget_gone(&mut self) {
         let plan = &self.plan;
         self.timetable.retain(|id, _| plan.get(id).is_some());
+        self.said.retain(|id, _| plan.get(id).is_some());
         for (id, check) in &self.running {
             if plan.get(id).is_none() {
                 check.abort();
@@ -161,6 +171,10 @@ impl Worker {
             return;
         };
         self.running.remove(&id);
+        match done.as_ref().and_then(|done| done.digest) {
+            Some(digest) if !self.is_live(&id) => drop(self.said.insert(id, digest)),
+            _ => {}
+        }
         if done.is_none_or(|done| done.for_good) && self.is_live(&id) {
             self.plan.end(&id);
             self.save().await;
@@ -185,16 +199,16 @@ impl Worker {
             }
             match item.when {
                 When::Once(round) => live.push((*id, round)),
-                When::Standing { interval, offset } => {
+                When::Standing { .. } => {
                     let due = self
                         .timetable
                         .entry(*id)
                         .and_modify(|due| {
                             if due.of != item.when {
-                                *due = next(unix, item.when, interval, offset, now, now);
+                                *due = next(unix, unix, item.when, now);
                             }
                         })
-                        .or_insert_with(|| next(unix, item.when, interval, offset, now, now));
+                        .or_insert_with(|| next(unix, unix, item.when, now));
                     if due.at <= now {
                         standing.push((due.at, *id, due.slot));
                     } else {
@@ -225,14 +239,19 @@ impl Worker {
         else {
             return;
         };
-        if let When::Standing { interval, offset } = when {
+        if let When::Standing { interval, .. } = when {
             // Names that no cache can know are others each time.
             check.nonce ^= round.0;
+            let done = self.timetable.get(&id).map(|due| due.unix);
             let unix = self.settings.clock.unix();
+            // A timer that is a little early must not do a slot twice.
+            let from = done
+                .filter(|done| *done > unix && *done - unix < interval / 2)
+                .unwrap_or(unix);
+            let mut due = next(unix, from, when, now);
             // Whatever the clock does, not again at once.
-            let earliest = now + interval / 2;
-            self.timetable
-                .insert(id, next(unix, when, interval, offset, now, earliest));
+            due.at = due.at.max(now + interval / 2);
+            self.timetable.insert(id, due);
         }
         let task = Task {
             id,
@@ -242,24 +261,26 @@ impl Worker {
             uplink: self.uplink.clone(),
             keeper: self.keeper.clone(),
             progress: self.progress.clone(),
+            last: self.said.get(&id).copied(),
         };
         let check = allowed(check, &self.settings);
         self.running.insert(id, self.checks.spawn(task.run(check)));
     }
 }
 
-/// Returns when an item is due next, not before `earliest`.
-fn next(
-    unix: Duration,
-    of: When,
-    interval: Duration,
-    offset: Duration,
-    now: Instant,
-    earliest: Instant,
-) -> Due {
-    let (slot, due) = slot::next(unix, interval, offset);
-    let at = (now + due.saturating_sub(unix)).max(earliest);
-    Due { at, slot, of }
+/// Returns when a standing item is due next after `from`, if it is `unix` and `now`.
+fn next(unix: Duration, from: Duration, of: When, now: Instant) -> Due {
+    let (interval, offset) = match of {
+        When::Standing { interval, offset } => (interval, offset),
+        When::Once(_) => (slot::SHORTEST, Duration::ZERO),
+    };
+    let (slot, due) = slot::next(from, interval, offset);
+    Due {
+        at: now + due.saturating_sub(unix),
+        unix: due,
+        slot,
+        of,
+    }
 }
 
 /// One check on its way to the spool.
@@ -271,6 +292,8 @@ struct Task {
     uplink: Uplink,
     keeper: Keeper,
     progress: mpsc::Sender<Progress>,
+    /// What the item said last.
+    last: Option<Digest>,
 }
 
 impl Task {
@@ -296,15 +319,20 @@ impl Task {
             Ok(report) => report,
             Err(error) => {
                 tracing::error!("{zone} cannot be checked: {error}");
-                return self.done(true);
+                return self.done(None);
             }
+        };
+        let digest = Some(Digest::of(&report));
+        let value = match digest == self.last {
+            true => Value::Unchanged,
+            false => Value::New,
         };
         let encoded = report::encode(&report);
         drop(report);
         if encoded.octets() > MAX_REPORT {
             let octets = encoded.octets();
             tracing::error!("a report of {octets} octets about {zone} is too large to be sent");
-            return self.done(true);
+            return self.done(None);
         }
         let payload = ReportEnvelope {
             id: None,
@@ -313,21 +341,25 @@ impl Task {
             answers: encoded.answers,
         }
         .encode_to_vec();
-        match self.keeper.keep(self.lane, Value::New, payload).await {
-            Some(Ok(_)) => self.done(true),
+        match self.keeper.keep(self.lane, value, payload).await {
+            Some(Ok(_)) => self.done(digest),
             Some(Err(error)) => {
                 tracing::error!("a report about {zone} cannot be kept: {error}");
-                self.done(true)
+                self.done(None)
             }
             // The program ends.
-            None => self.done(false),
+            None => Done {
+                for_good: false,
+                ..self.done(None)
+            },
         }
     }
 
-    fn done(&self, for_good: bool) -> Done {
+    fn done(&self, digest: Option<Digest>) -> Done {
         Done {
             id: self.id,
-            for_good,
+            for_good: true,
+            digest,
         }
     }
 }

@@ -110,22 +110,41 @@ fn create(path: &Path) -> Outcome<File> {
 
 /// Reading batches of 64 KiB and acknowledging each, beside writing and syncing the marks alone.
 fn acknowledge(path: &Path, payload: &[u8]) -> Outcome<()> {
-    let (mut spool, _) = Spool::open(Directory::open(path)?, Settings::default(), 1);
-    fill(&mut spool, payload, 20 << 20)?;
-    let mut batches = 0;
-    let begin = Instant::now();
-    while let Some(last) = spool
-        .next(Lane::Routine, None, 64 << 10)
-        .last()
-        .map(Entry::last)
-    {
-        spool.acknowledge(last.lane, last.epoch, last.seq);
-        batches += 1;
+    let (mut spools, mut floors) = (Vec::new(), Vec::new());
+    for run in 0..RUNS {
+        let directory = Directory::open(&path.join(run.to_string()))?;
+        let (mut spool, _) = Spool::open(directory, Settings::default(), 1);
+        fill(&mut spool, payload, 20 << 20)?;
+        let mut batches = 0;
+        let begin = Instant::now();
+        while let Some(last) = spool
+            .next(Lane::Routine, None, 64 << 10)
+            .last()
+            .map(Entry::last)
+        {
+            spool.acknowledge(last.lane, last.epoch, last.seq);
+            batches += 1;
+        }
+        spools.push(begin.elapsed() / batches);
+        floors.push(floor_overwrite(&path.join("floor"), payload, batches)?);
     }
-    let each = begin.elapsed() / batches;
-    let floor = floor_append(&path.join("floor"), &payload[..72], 1, batches)?;
-    print("read 64 KiB and acknowledge, each", each, floor);
+    print(
+        "read 64 KiB and acknowledge, each",
+        median(spools),
+        median(floors),
+    );
     Ok(())
+}
+
+/// What the marks are at least: a few octets over others.
+fn floor_overwrite(path: &Path, payload: &[u8], syncs: u32) -> Outcome<Duration> {
+    let file = create(path)?;
+    let begin = Instant::now();
+    for _ in 0..syncs {
+        file.write_all_at(&payload[..72], 0)?;
+        file.sync_data()?;
+    }
+    Ok(begin.elapsed() / syncs)
 }
 
 fn fill(spool: &mut Spool<Directory>, payload: &[u8], octets: u64) -> Outcome<()> {

@@ -184,8 +184,11 @@ impl Sequence {
 
     /// Moves the mark and tells what is done with. What is pending was never sent, so it stays.
     pub(crate) fn acknowledge(&mut self, through: u64, mut done: impl FnMut(Slot)) {
-        let pending = self.slots.iter().find(|slot| slot.place == Place::Pending);
-        let sent = pending.map_or(self.last, |slot| slot.seq - 1);
+        // What is pending comes last, because a sync leaves nothing of it.
+        let at = self
+            .slots
+            .partition_point(|slot| slot.place != Place::Pending);
+        let sent = self.slots.get(at).map_or(self.last, |slot| slot.seq - 1);
         let through = through.min(sent);
         self.acknowledged = self.acknowledged.max(through);
         while let Some(slot) = self.slots.pop_front_if(|slot| slot.seq <= through) {

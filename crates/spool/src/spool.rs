@@ -107,6 +107,31 @@ pub struct TooLarge {
 /// An agent's reports, on disk until they are acknowledged.
 ///
 /// Moments are durations since any fixed one, and never go back.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use bailiwick_core::report::Lane;
+/// use bailiwick_spool::{Directory, Entry, Settings, Spool, State, Value};
+///
+/// # let home = tempfile::tempdir()?;
+/// # let (path, random, now) = (home.path(), 7, Duration::ZERO);
+/// let (mut spool, opened) = Spool::open(Directory::open(path)?, Settings::default(), random);
+/// assert_eq!(opened.damaged, 0);
+///
+/// let id = spool.append(now, Lane::Change, Value::New, b"what was seen")?;
+/// // Somebody waits for reports of this lane, so the sync is due at once.
+/// assert!(spool.sync_due().is_some_and(|due| due <= now));
+/// assert_eq!(spool.sync(now), &State::Durable);
+///
+/// let batch = spool.next(Lane::Change, None, 64 << 10);
+/// assert!(matches!(&batch[..], [Entry::Report(stored)] if stored.id == id));
+///
+/// // When the coordinator has it:
+/// spool.acknowledge(id.lane, id.epoch, id.seq);
+/// assert_eq!(spool.waiting(Lane::Change), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Spool<D> {
     pub(crate) disk: D,

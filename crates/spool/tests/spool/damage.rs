@@ -229,6 +229,7 @@ fn files_of_others_are_left_alone() {
         "00000001-0000000000000002.weekly",
         "1-2.change",
         "FFFFFFFF-0000000000000002.change",
+        "ffffffff-0000000000000002.change",
         "marks.2",
         "é-.change",
     ];
@@ -238,6 +239,10 @@ fn files_of_others_are_left_alone() {
     original.check(&disk, true).unwrap();
     let left = disk.list().unwrap();
     assert!(names.iter().all(|name| left.contains(&(*name).to_owned())));
+    let (mut spool, _) = Spool::open(disk, settings(), 3);
+    let id = spool.append(NOW, Lane::Change, Value::New, b"x").unwrap();
+    spool.sync(NOW);
+    assert!(spool.is_spooled(id), "nor do they stand in the way");
 }
 
 #[test]

@@ -111,7 +111,7 @@ pub(crate) struct Link {
     pub(crate) boot: [u8; 16],
     /// When the certificate is to be renewed.
     pub(crate) renew_at: Instant,
-    /// The coordinator said that the certificate is not valid, whatever our clock says.
+    /// The coordinator said that the certificate is not good, whatever our clock says.
     pub(crate) stale: bool,
 }
 
@@ -150,8 +150,9 @@ impl Link {
         {
             Ok(connection) => connection,
             Err(error) => {
-                let own = |(_, trouble): &(String, Trouble)| matches!(trouble, Trouble::OwnEnded);
-                self.stale = error.tried.iter().any(own);
+                self.stale = error.tried.iter().any(|(_, trouble)| {
+                    matches!(trouble, Trouble::OwnEnded | Trouble::OwnRefused(_))
+                });
                 return Err(error.into());
             }
         };

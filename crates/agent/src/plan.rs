@@ -4,7 +4,7 @@
 //! a program that starts without its coordinator goes on. Moments are told.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     time::Duration,
 };
 
@@ -26,6 +26,9 @@ const ENDED: usize = 16 * 1024;
 const GOOD_FOR: Duration = Duration::from_secs(86_400);
 /// And how long at most.
 const LONGEST: Duration = Duration::from_secs(30 * 86_400);
+/// How often the program may begin anew while something is done that somebody waits for. Whatever
+/// ends it so often would end it for ever.
+const TRIES: u32 = 10;
 /// Version of the form in octets.
 const VERSION: u32 = 1;
 
@@ -56,6 +59,8 @@ pub(crate) struct Item {
     /// When it came, by this machine's clock, and how long it was good for then.
     arrived: Timestamp,
     good_for: Duration,
+    /// How often the program began anew with it.
+    tries: u32,
 }
 
 /// Why an item cannot be worked on. The rest of the plan can.
@@ -111,6 +116,7 @@ impl Item {
             octets: item.encode_to_vec().into(),
             arrived,
             good_for: good_for(item),
+            tries: 0,
         })
     }
 
@@ -158,8 +164,11 @@ impl Plan {
     ) -> Vec<ItemError> {
         let mut wrong = Vec::new();
         if delta.whole {
-            self.items.clear();
-            self.octets = 0;
+            let named: BTreeSet<&[u8]> = delta.items.iter().map(|item| &item.id[..]).collect();
+            let gone = self.items.keys().filter(|id| !named.contains(&id[..]));
+            for id in gone.copied().collect::<Vec<_>>() {
+                self.remove(&id);
+            }
         }
         for id in &delta.removed {
             match identity(id) {
@@ -187,7 +196,8 @@ impl Plan {
         if self.ended.contains_key(&id) {
             return Ok(());
         }
-        let item = Item::read(item, arrived, left, now)?;
+        let mut item = Item::read(item, arrived, left, now)?;
+        item.tries = self.items.get(&id).map_or(0, |known| known.tries);
         self.remove(&id);
         if self.items.len() >= ITEMS || self.octets + item.octets.len() > OCTETS {
             return Err(ItemError::Full);
@@ -219,6 +229,23 @@ impl Plan {
         }
     }
 
+    /// Counts a start of the program with an item that was not done. After too many it is ended.
+    fn try_again(&mut self, id: &[u8], tries: u32) {
+        let Some((id, item)) = identity(id)
+            .ok()
+            .and_then(|id| Some((id, self.items.get_mut(&id)?)))
+        else {
+            return;
+        };
+        if matches!(item.when, When::Once(_)) {
+            item.tries = tries;
+            if tries > TRIES {
+                tracing::error!("a check was begun {TRIES} times and never ended; it is given up");
+                self.end(&id);
+            }
+        }
+    }
+
     /// Forgets what is over. Returns whether that was anything.
     pub(crate) fn expire(&mut self, clock: Timestamp, now: Instant) -> bool {
         let before = self.items.len() + self.ended.len();
@@ -246,6 +273,7 @@ impl Plan {
                 .map(|item| WrittenItem {
                     item: item.octets.clone(),
                     arrived_us: item.arrived.0,
+                    tries: item.tries,
                 })
                 .collect(),
             ended: self
@@ -290,6 +318,7 @@ impl Plan {
             if !left.is_zero() {
                 // What could be read once can be read again, or another version wrote it.
                 let _ = plan.add(&item, arrived, left, now);
+                plan.try_again(&item.id, written.tries + 1);
             }
         }
         plan.expire(clock, now);
@@ -317,6 +346,8 @@ struct WrittenItem {
     item: Bytes,
     #[prost(uint64, tag = "2")]
     arrived_us: u64,
+    #[prost(uint32, tag = "3")]
+    tries: u32,
 }
 
 #[derive(prost::Message)]
@@ -483,6 +514,29 @@ mod tests {
         for (wrong, why) in [(&b"\xff\xff"[..], "no plan"), (&[], "of no version")] {
             assert!(Plan::of_octets(wrong, at(0), now).is_none(), "{why}");
         }
+    }
+
+    #[test]
+    fn what_ends_the_program_is_not_tried_for_ever() {
+        let now = Instant::now();
+        let mut plan = Plan::default();
+        plan.apply(
+            &delta(1, true, vec![item(1), standing(2, HOUR)], &[]),
+            at(0),
+            now,
+        );
+        for _ in 0..TRIES {
+            plan = Plan::of_octets(&plan.to_octets(), at(0), now).unwrap();
+            // Being told of it again changes nothing.
+            plan.apply(
+                &delta(1, true, vec![item(1), standing(2, HOUR)], &[]),
+                at(0),
+                now,
+            );
+            assert_eq!(numbers(&plan), [1, 2]);
+        }
+        plan = Plan::of_octets(&plan.to_octets(), at(0), now).unwrap();
+        assert_eq!(numbers(&plan), [2]);
     }
 
     #[test]

@@ -100,6 +100,8 @@ impl Worker {
     /// Works until nobody can send a plan any more.
     pub(crate) async fn run(mut self, mut deltas: mpsc::Receiver<PlanDelta>) {
         let mut sweep = Instant::now() + SWEEP;
+        // How often the program began is a part of the plan.
+        self.save().await;
         loop {
             let wake = self.start_due(Instant::now()).unwrap_or(sweep).min(sweep);
             tokio::select! {

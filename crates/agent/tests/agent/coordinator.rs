@@ -51,6 +51,8 @@ pub(crate) struct Manner {
     pub(crate) cut: u32,
     /// What certificates are said to be good for.
     pub(crate) life: Duration,
+    /// How long ago certificates are made.
+    pub(crate) ago: Duration,
 }
 
 impl Default for Manner {
@@ -65,6 +67,7 @@ impl Default for Manner {
             farewell: None,
             cut: 0,
             life: Duration::from_secs(86_400),
+            ago: Duration::ZERO,
         }
     }
 }
@@ -249,7 +252,7 @@ struct Service(Arc<Kept>);
 
 impl Service {
     fn identity(&self, name: &Name, key: &PublicKey) -> Identity {
-        let now = SystemTime::now();
+        let now = SystemTime::now() - self.0.manner.borrow().ago;
         let issued = self.0.authority.issue(Kind::Agent, name, key, now).unwrap();
         let life = self.0.manner.borrow().life;
         Identity {

@@ -79,6 +79,18 @@ async fn after_its_end_a_certificate_is_renewed_by_the_key_alone() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_the_coordinator_finds_ended_is_renewed() {
+    let coordinator = Coordinator::start().await;
+    coordinator.behave(|manner| manner.ago = Duration::from_secs(2 * 86_400));
+    let mut agent = Agent::joined(&coordinator, coordinator.address).await;
+    coordinator.behave(|manner| manner.ago = Duration::ZERO);
+    agent.start();
+    coordinator.sessions(1).await;
+    agent.stop().await;
+    coordinator.stop().await;
+}
+
+#[tokio::test]
 async fn whatever_the_clock_says_reports_arrive() {
     let coordinator = Coordinator::start().await;
     let mut agent = Agent::joined(&coordinator, coordinator.address).await;

@@ -9,6 +9,7 @@ mod joining;
 mod kill;
 mod life;
 mod planning;
+mod program;
 mod wire;
 
 use std::{

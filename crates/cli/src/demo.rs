@@ -36,9 +36,10 @@ async fn playing(arguments: &Arguments) -> Result<(), anyhow::Error> {
         width: style.width,
         ..Settings::default()
     };
+    let folder = Folder::new()?;
     let mut out = stdout();
     tokio::select! {
-        played = demo(&settings, &mut out) => match played {
+        played = demo(&settings, &folder.0, &mut out) => match played {
             // Whoever closes the pipe early has seen enough.
             Err(DemoError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             played => played.context("cannot play the demo"),

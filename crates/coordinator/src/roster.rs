@@ -29,6 +29,17 @@ pub struct LocalRights {
     pub group: Option<u32>,
 }
 
+impl LocalRights {
+    /// Whoever runs this program decides, and nobody else comes in.
+    #[must_use]
+    pub fn of_this_user() -> Self {
+        Self {
+            owner: nix::unistd::geteuid().as_raw(),
+            group: None,
+        }
+    }
+}
+
 /// Who is who.
 #[derive(Debug)]
 pub(crate) struct Roster {

@@ -83,8 +83,8 @@ pub fn load(folder: &Path) -> Result<Settings, anyhow::Error> {
             operators: file.operators,
             socket: Some(folder.join(socket)),
             local: LocalRights {
-                owner: nix::unistd::geteuid().as_raw(),
                 group: file.group.as_deref().map(group).transpose()?,
+                ..LocalRights::of_this_user()
             },
             public: public.map_err(|error| about(error.to_string()))?,
             networks,

@@ -56,10 +56,7 @@ impl Fleet {
             agents: "127.0.0.1:0".parse()?,
             operators: None,
             socket: Some(socket.clone()),
-            local: LocalRights {
-                owner: nix::unistd::geteuid().as_raw(),
-                group: None,
-            },
+            local: LocalRights::of_this_user(),
             public: vec![],
             networks: Networks::default(),
             lab: true,

@@ -1,27 +1,19 @@
 //! What `bailiwick demo` shows: a glue change, seen by real checks over real sockets.
 //!
 //! The world is that of `story.txt`. Acts replace it by the next one: first the registry has the
-//! old address, then one of its servers the new one, then the next, instance by instance. Two
-//! vantage points check the zone about once a second, and what they see together is judged as
-//! always. Nothing leaves the loopback.
+//! old address, then one of its servers the new one, then the next, instance by instance. A
+//! coordinator lets its agents, one for each vantage point, check the zone about once a second, and
+//! what they see together is judged as always. Nothing leaves the loopback.
 //!
 //! [`serve`] only runs the world of `internet.txt`, to try commands on it.
 
 use std::{
     io::{self, Write},
-    net::IpAddr,
+    path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use bailiwick_core::{
-    check::Check,
-    report::{Report, RoundId},
-    vantage::{VantageId, VantagePoint},
-    verdict::Verdict,
-};
-use bailiwick_probe::{Ended, Session};
-use bailiwick_transport::{Network, SettingsError, drive};
-use bailiwick_verdict::{Evidence, Policy, judge};
+use bailiwick_core::check::{Check, CheckId};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
@@ -30,11 +22,13 @@ use crate::{
     world::Vantage,
 };
 
+mod fleet;
 mod screen;
 mod serve;
 
 pub use serve::{Serving, serve};
 
+use fleet::Fleet;
 use screen::Screen;
 
 /// How the demo is shown.
@@ -74,9 +68,9 @@ pub enum DemoError {
     /// The world cannot be read.
     #[error("the world of the demo is broken at {0}")]
     Scenario(#[from] ScenarioError),
-    /// The transport refuses its settings.
-    #[error(transparent)]
-    Transport(#[from] SettingsError),
+    /// The coordinator or an agent cannot work.
+    #[error("cannot run the fleet: {0}")]
+    Fleet(String),
     /// The output cannot be written.
     #[error("cannot write")]
     Output(#[from] io::Error),
@@ -114,8 +108,8 @@ const ACTS: [Act; 4] = [
 ];
 
 const ENDED: &str = "\
-What you saw: real checks over UDP and TCP, every second from two vantage points, of a change that \
-reached the servers of the parent zone one by one. No single server and no single vantage point \
+What you saw: real checks over UDP and TCP, every second from four agents, merged by their \
+coordinator, of a change that reached the servers of the parent zone one by one. No single server and no single vantage point \
 could have told: dig asks one server, and a stale anycast instance answers its own region only. \
 The verdict counts what each instance publishes, and is CONSISTENT only when all agree with what \
 was expected.";
@@ -123,22 +117,33 @@ const NEXT: &str = "\
 Next: `bailiwick demo --serve` runs such an internet to try commands on; `bailiwick check ZONE` \
 checks a zone of yours; `bailiwick explain glue-differs-from-expected` tells what a finding means.";
 
-/// Plays the demo. Takes about four acts' time, and needs a tokio runtime with I/O and time.
+/// Plays the demo. Takes about four acts' time, and needs a tokio runtime with I/O and time. What
+/// coordinator and agents keep is in the folder, which is the caller's to remove.
 ///
 /// # Errors
 ///
 /// Returns [`DemoError`] if the servers cannot be started or the output cannot be written.
-pub async fn demo(settings: &Settings, out: &mut (dyn Write + Send)) -> Result<(), DemoError> {
+pub async fn demo(
+    settings: &Settings,
+    folder: &Path,
+    out: &mut (dyn Write + Send),
+) -> Result<(), DemoError> {
     let began = unix_time();
     let mut screen = Screen::new(settings, out);
-    let first = scenario(&ACTS[0], began)?;
-    let servers = Loopback::start(first.world, None).await?;
+    let first = scenario(&ACTS[0], began)?.world;
+    let servers = Loopback::start(first.clone(), None).await?;
     screen.tell(&format!(
         "A simulated internet is running on 127.53.0.0/24, port {}.",
         servers.port()
     ))?;
+    let fleet = Fleet::start(folder, &first.vantages, servers.port()).await?;
+    screen.tell(&format!(
+        "A coordinator is running, and {} agents have joined it: {}. They speak gRPC over mutually \
+         authenticated TLS.",
+        first.vantages.len(),
+        names(&first.vantages),
+    ))?;
     let start = Instant::now();
-    let mut number = 0;
     for act in &ACTS {
         screen.tell(act.told)?;
         let scene = scenario(act, began)?;
@@ -146,9 +151,7 @@ pub async fn demo(settings: &Settings, out: &mut (dyn Write + Send)) -> Result<(
         let end = Instant::now() + settings.act;
         loop {
             let next = Instant::now() + settings.interval;
-            number += 1;
-            let reports = look(&scene, servers.port(), number).await?;
-            if let Some(verdict) = verdict(&scene, reports) {
+            if let Some(verdict) = fleet.check(&check(&scene)).await? {
                 screen.show(start.elapsed(), &verdict)?;
             }
             if next >= end {
@@ -158,6 +161,7 @@ pub async fn demo(settings: &Settings, out: &mut (dyn Write + Send)) -> Result<(
             sleep_until(next).await;
         }
     }
+    fleet.stop().await;
     servers.stop().await;
     screen.tell(ENDED)?;
     screen.tell(NEXT)?;
@@ -181,69 +185,27 @@ fn scenario(act: &Act, began: u64) -> Result<Scenario, ScenarioError> {
     Scenario::parse(&text)
 }
 
+fn names(vantages: &[Vantage]) -> String {
+    let names: Vec<_> = vantages.iter().map(|v| v.name.as_str()).collect();
+    names.join(", ")
+}
+
 fn unix_time() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
 }
 
-/// Checks the zone from all vantage points at once.
-async fn look(scene: &Scenario, port: u16, number: u64) -> Result<Vec<Report>, DemoError> {
-    let [europe, america] = [0, 1].map(|at| scene.world.vantages.get(at));
-    let (europe, america) = tokio::join!(
-        check_from(scene, europe, port, number),
-        check_from(scene, america, port, number)
-    );
-    Ok(vec![europe?, america?])
-}
-
-async fn check_from(
-    scene: &Scenario,
-    vantage: Option<&Vantage>,
-    port: u16,
-    number: u64,
-) -> Result<Report, DemoError> {
-    let (name, bind): (String, Vec<IpAddr>) = vantage.map_or_else(
-        || ("local".to_owned(), Vec::new()),
-        |vantage| (vantage.name.clone(), vantage.addresses.clone()),
-    );
-    let network = Network::new(bailiwick_transport::Settings {
-        limits: scene.limits,
-        allow_special_use: true,
-        port,
-        bind,
-        blackholes: Vec::new(),
-    })?;
-    let check = Check {
-        nonce: number,
+/// Returns the check of an act, for agents that look at a loopback.
+fn check(scene: &Scenario) -> Check {
+    Check {
+        id: CheckId(rand::random()),
+        nonce: rand::random(),
         // Beside a loopback there is no hole: whatever is asked elsewhere would leave it.
         blackholes: Vec::new(),
+        lab: true,
         ..scene.check.clone()
-    };
-    let mut session = Session::new(check, scene.limits);
-    let driven = drive(&mut session, &network, |_| {}).await;
-    Ok(session.finish(Ended {
-        vantage: VantagePoint {
-            id: VantageId(name),
-            families: scene.check.families.clone(),
-        },
-        round: RoundId(number),
-        started: driven.started,
-        elapsed: driven.elapsed,
-        packets: driven.packets,
-    }))
-}
-
-/// Judges what the vantage points of a scene saw together; `None` if nobody looked.
-fn verdict(scene: &Scenario, reports: Vec<Report>) -> Option<Verdict> {
-    let evidence = reports
-        .into_iter()
-        .map(Evidence::of)
-        .reduce(Evidence::join)?;
-    let evidence = scene.places().fold(evidence, |evidence, (who, place)| {
-        evidence.place(who, place)
-    });
-    Some(judge(&evidence, &Policy::default()))
+    }
 }
 
 #[cfg(test)]
@@ -252,7 +214,8 @@ mod tests {
 
     async fn played(settings: &Settings) -> String {
         let mut out = Vec::new();
-        demo(settings, &mut out).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        demo(settings, folder.path(), &mut out).await.unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -290,6 +253,6 @@ mod tests {
             ..Settings::default()
         })
         .await;
-        assert!(shown.contains("\x1b[7F\x1b[J"), "{shown}");
+        assert!(shown.contains("\x1b[11F\x1b[J"), "{shown}");
     }
 }

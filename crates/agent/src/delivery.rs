@@ -20,7 +20,7 @@ use crate::keeper::{Keeper, Kept};
 
 /// The most reports, gaps and octets of one batch.
 const REPORTS: usize = 64;
-const GAPS: usize = 512;
+const GAPS: usize = 64;
 const OCTETS: usize = 256 * 1024;
 /// So many routine reports do not wait for others.
 const FLUSH_AT: u64 = 64;
@@ -135,6 +135,7 @@ impl Delivery {
         }
         let (batch, octets, last) = pack(entries, room);
         let Some(last) = last else {
+            tracing::debug!("a report of the {lane} lane waits for credit: {room} octets are left");
             return Ok(Sent::NoCredit);
         };
         let message = FromAgent {
@@ -200,5 +201,95 @@ fn envelope(id: ReportId, payload: Vec<u8>) -> ReportEnvelope {
             seq: id.seq,
         }),
         ..envelope
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bailiwick_spool::{Gap as Missing, Stored};
+
+    use super::*;
+
+    fn report(seq: u64, octets: usize) -> Entry {
+        let envelope = ReportEnvelope {
+            body: vec![1; octets - octets / 3].into(),
+            answers: vec![vec![2; octets / 3].into()],
+            ..ReportEnvelope::default()
+        };
+        Entry::Report(Stored {
+            id: ReportId {
+                lane: Lane::Change,
+                epoch: 7,
+                seq,
+            },
+            payload: envelope.encode_to_vec(),
+        })
+    }
+
+    fn gap(first: u64, last: u64) -> Entry {
+        Entry::Gap(Missing {
+            lane: Lane::Change,
+            epoch: 7,
+            first,
+            last,
+        })
+    }
+
+    /// What is there and its credit; reports, gaps and octets of the batch; its last one, and why.
+    type Case = (Vec<Entry>, usize, (usize, usize, usize), u64, &'static str);
+
+    #[test]
+    fn a_batch_has_what_may_go_together() {
+        let small = || (1..=100).map(|seq| report(seq, 10)).collect::<Vec<_>>();
+        let gaps = (1..=100).map(|seq| gap(2 * seq, 2 * seq)).collect();
+        let cases: [Case; 8] = [
+            (small(), 1 << 20, (64, 0, 640), 64, "so many at most"),
+            (small(), 25, (2, 0, 20), 2, "what there is credit for"),
+            (small(), 9, (0, 0, 0), 0, "none without credit"),
+            (
+                gaps,
+                0,
+                (0, 64, 0),
+                128,
+                "gaps cost nothing, and are bounded, too",
+            ),
+            (
+                vec![report(1, 200_000), report(2, 100_000), report(3, 10)],
+                1 << 20,
+                (1, 0, 200_000),
+                1,
+                "octets of a batch",
+            ),
+            (
+                vec![report(1, 300_000), report(2, 10)],
+                1 << 20,
+                (1, 0, 300_000),
+                1,
+                "a large one goes alone",
+            ),
+            (
+                vec![report(1, 10), gap(2, 5), report(6, 10)],
+                1 << 20,
+                (2, 1, 20),
+                6,
+                "reports and gaps together",
+            ),
+            (
+                vec![gap(1, 5), report(6, 100), report(7, 1)],
+                50,
+                (0, 1, 0),
+                5,
+                "nothing goes past one that has no credit",
+            ),
+        ];
+        for (entries, room, wanted, last, why) in cases {
+            let (batch, octets, end) = pack(entries, room);
+            let found = (batch.reports.len(), batch.gaps.len(), octets);
+            assert_eq!(found, wanted, "{why}");
+            assert_eq!(end.map_or(0, |id| id.seq), last, "{why}");
+            for report in &batch.reports {
+                assert!(report.id.is_some(), "{why}");
+            }
+        }
     }
 }

@@ -13,6 +13,7 @@ use bailiwick_rpc::{
 use data_encoding::BASE64;
 use rustls::{RootCertStore, pki_types::CertificateDer};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use crate::{
     clock::{self, Clock},
@@ -23,6 +24,9 @@ use crate::{
 const LARGEST: u64 = 256 * 1024;
 /// The most roots that are trusted: one, the one that follows, and some to spare.
 const ROOTS: usize = 8;
+
+/// How long a coordinator may take to enrol.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An agent that was enrolled.
 #[derive(Debug)]
@@ -68,6 +72,11 @@ pub enum MemberError {
     /// What the coordinator sent cannot be used.
     #[error("what the coordinator sent cannot be used: {0}")]
     Answer(String),
+    /// It does not answer.
+    #[error(
+        "the coordinator did not answer within {PATIENCE:?}; within 10 minutes the same command can be tried again"
+    )]
+    Silent,
 }
 
 impl Member {
@@ -263,7 +272,9 @@ pub async fn join(
     let key = key_for(folder, &token)?;
     let mut coordinator = Coordinator::of_invitation(invitation);
     let link = coordinator.connect(None).await?;
-    let identity = link.enroll(invitation, &key).await?;
+    let identity = timeout(PATIENCE, link.enroll(invitation, &key))
+        .await
+        .map_err(|_| MemberError::Silent)??;
     let credentials = Credentials::of_identity(&identity, &key)?;
     let root = credentials.chain().last().cloned();
     coordinator.trust = Trust::Roots(roots(&Vec::from_iter(root))?);

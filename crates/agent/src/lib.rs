@@ -98,6 +98,7 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> Result<(
         progress: told,
         boot: rand::random(),
         stale: false,
+        unknown: None,
     };
     tokio::select! {
         () = worker.run(changes) => {}

@@ -113,6 +113,8 @@ pub(crate) struct Link {
     pub(crate) renew_at: Instant,
     /// The coordinator said that the certificate is not good, whatever our clock says.
     pub(crate) stale: bool,
+    /// When the coordinator did not know the certificate, and a new one was asked for.
+    pub(crate) unknown: Option<Instant>,
 }
 
 impl Link {
@@ -131,6 +133,12 @@ impl Link {
                     (*pause).max(backoff.pause(began.elapsed(), rand::random()))
                 }
                 End::Refused(_) => REFUSED_AGAIN.mul_f64(rand::random_range(0.5..1.5)),
+                End::Session(status)
+                    if status.code() == Code::Unauthenticated && self.renewed_by_key().await =>
+                {
+                    tracing::info!("the certificate was replaced by a new one");
+                    continue;
+                }
                 _ => backoff.pause(began.elapsed(), rand::random()),
             };
             tracing::warn!("{end}; next try in {:.1} s", pause.as_secs_f64());
@@ -164,6 +172,24 @@ impl Link {
         let connection = self.member.coordinator.connect(None).await?;
         let identity = renew(&connection, &self.member.key).await?;
         self.accept(&identity).await
+    }
+
+    /// Tries to get a certificate that the coordinator knows, if it does not know this one. It may
+    /// be that of an old copy of the folder; or the agent is not approved yet, then this is in vain
+    /// and is not tried often.
+    async fn renewed_by_key(&mut self) -> bool {
+        let now = Instant::now();
+        if self.unknown.is_some_and(|tried| now < tried + RENEW_AGAIN) {
+            return false;
+        }
+        self.unknown = Some(now);
+        match self.renew_from_outside().await {
+            Ok(()) => true,
+            Err(end) => {
+                tracing::debug!("{end}");
+                false
+            }
+        }
     }
 
     async fn accept(&mut self, identity: &Identity) -> Result<(), End> {

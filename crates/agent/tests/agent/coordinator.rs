@@ -113,6 +113,8 @@ pub(crate) struct Kept {
     invited: Mutex<BTreeMap<String, ([u8; 32], Name)>>,
     enrolled: Mutex<BTreeMap<[u8; 32], Name>>,
     pub(crate) banned: Mutex<BTreeSet<String>>,
+    /// Serial numbers that are not known any more.
+    pub(crate) replaced: Mutex<BTreeSet<[u8; 16]>>,
     pub(crate) heard: Mutex<Heard>,
     manner: watch::Sender<Manner>,
     plan: watch::Sender<Planned>,
@@ -135,6 +137,7 @@ impl Coordinator {
             invited: Mutex::default(),
             enrolled: Mutex::default(),
             banned: Mutex::default(),
+            replaced: Mutex::default(),
             heard: Mutex::default(),
             manner: watch::channel(Manner::default()).0,
             plan: watch::channel(Planned::default()).0,
@@ -236,10 +239,11 @@ impl Standings for Kept {
             Peer::Agent(certified) => {
                 let known = self.enrolled.lock().unwrap();
                 let banned = self.banned.lock().unwrap();
+                let replaced = self.replaced.lock().unwrap();
                 match known.get(&certified.key.0) {
                     Some(name) if banned.contains(name.as_str()) => Standing::Banned,
-                    Some(_) => Standing::Agent,
-                    None => Standing::Unknown,
+                    Some(_) if !replaced.contains(&certified.serial.0) => Standing::Agent,
+                    _ => Standing::Unknown,
                 }
             }
             _ => Standing::Unknown,

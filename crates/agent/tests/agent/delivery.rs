@@ -35,6 +35,8 @@ pub(crate) fn in_order(reports: &[Arrived]) {
 
 /// Whether all of a spool was acknowledged: a new session has nothing to send.
 async fn nothing_is_left(coordinator: &Coordinator, agent: &mut Agent) {
+    // The acknowledgement is on its way.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     agent.stop().await;
     let before = coordinator.kept.heard.lock().unwrap().reports.len();
     let sessions = coordinator.kept.heard.lock().unwrap().sessions.len();

@@ -91,6 +91,19 @@ async fn a_certificate_that_the_coordinator_finds_ended_is_renewed() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_the_coordinator_does_not_know_is_renewed() {
+    let coordinator = Coordinator::start().await;
+    let mut agent = Agent::joined(&coordinator, coordinator.address).await;
+    agent.start();
+    let first = coordinator.sessions(1).await[0].serial;
+    coordinator.kept.replaced.lock().unwrap().insert(first);
+    coordinator.cut();
+    assert_ne!(coordinator.sessions(2).await[1].serial, first);
+    agent.stop().await;
+    coordinator.stop().await;
+}
+
+#[tokio::test]
 async fn whatever_the_clock_says_reports_arrive() {
     let coordinator = Coordinator::start().await;
     let mut agent = Agent::joined(&coordinator, coordinator.address).await;

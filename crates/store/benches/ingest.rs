@@ -29,6 +29,10 @@ use bailiwick_store::{
     Audit, Incoming, KeyHash, Location, NewReport, NewToken, Redemption, Scope, Store, TokenId,
     open,
 };
+use nix::sys::{
+    resource::{UsageWho, getrusage},
+    time::TimeValLike as _,
+};
 use rusqlite::{Connection, params_from_iter, types::Value};
 
 const AGENTS: u64 = 1000;
@@ -237,6 +241,14 @@ fn row(&(agent, seq): &(u64, u64)) -> [Value; 10] {
     ]
 }
 
+/// Returns how long this program has kept processors busy, threads and system included. Unlike
+/// a rate it says the same on a busy machine.
+fn busy() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
+    let micros = [usage.user_time(), usage.system_time()].map(|time| time.num_microseconds());
+    Duration::from_micros(micros.iter().sum::<i64>().unsigned_abs())
+}
+
 fn median(mut rates: Vec<f64>) -> f64 {
     rates.sort_by(f64::total_cmp);
     rates[rates.len() / 2]
@@ -248,11 +260,16 @@ fn main() {
     println!("{reports} reports of {SIZE} octets from {AGENTS} agents, {RUNS} runs, medians");
     for batch in [1, 10, 64] {
         let (mut store, mut floor, mut waits) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut store_busy, mut floor_busy) = (Duration::ZERO, Duration::ZERO);
         for _ in 0..RUNS {
             let folder = || tempfile::tempdir().unwrap();
+            let before = busy();
             floor.push(by_hand(folder().path(), reports));
+            let between = busy();
             let now = Duration::ZERO;
             let (rate, waited) = through_the_store(folder().path(), reports, batch, now);
+            store_busy += busy() - between;
+            floor_busy += between - before;
             store.push(rate);
             waits.push(waited);
         }
@@ -262,6 +279,12 @@ fn main() {
             "{batch:3} a call: store {store:7.0}/s, floor {floor:7.0}/s, ratio {:.2}, p99 wait {:?}",
             store / floor,
             waits[RUNS / 2]
+        );
+        let each = |busy: Duration| busy.as_secs_f64() * 1e6 / (reports * RUNS as u64) as f64;
+        println!(
+            "     processors: store {:.1} us a report, floor {:.1} us",
+            each(store_busy),
+            each(floor_busy)
         );
         // How long one waits when there is time.
         let each = Duration::from_secs_f64((AGENTS * batch) as f64 / (store / 2.0));

@@ -55,6 +55,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "verdict",
             "render",
             "transport",
+            "rpc",
             "host",
             "lab",
         ],

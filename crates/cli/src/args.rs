@@ -5,7 +5,17 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use bailiwick_core::{name::Name, record::RecordType};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::input::{self, HostAddresses, NamedAddresses};
+use crate::{
+    fleet::Door,
+    input::{self, HostAddresses, NamedAddresses},
+};
+
+mod fleet;
+
+pub use fleet::{
+    Agents, AgentsCommand, Evidence, History, InviteAgent, Operator, OperatorCommand, Replay, Role,
+    Who,
+};
 
 /// Says whether the delegation of a zone is right and reachable, and what to do if not
 #[derive(Clone, Debug, Parser)]
@@ -57,6 +67,16 @@ pub struct Arguments {
         help_heading = "Everywhere"
     )]
     pub verbose: u8,
+    /// Ask the fleet of a coordinator: HOST:PORT, or the path of its socket; without a value the
+    /// one of this machine (BAILIWICK_COORDINATOR names another)
+    #[arg(
+        long,
+        global = true,
+        num_args = 0..=1,
+        value_name = "WHERE",
+        help_heading = "Everywhere"
+    )]
+    pub coordinator: Option<Option<Door>>,
 }
 
 /// How a result is written.
@@ -88,7 +108,9 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         bailiwick check example.com\n  \
         bailiwick check example.com --expect ns1.example.com=192.0.2.1,2001:db8::1\n  \
-        bailiwick check example.com --nagios")]
+        bailiwick check example.com --nagios\n  \
+        bailiwick check example.com --coordinator                 from the whole fleet\n  \
+        bailiwick check example.com --coordinator --from rir=ripe --agents 5")]
     Check(Check),
     /// Walks from the root to a name by glue alone, never by a local resolver
     #[command(after_help = "Examples:\n  \
@@ -106,6 +128,37 @@ pub enum Command {
         bailiwick explain glue-missing-all       explains one\n  \
         bailiwick explain servfail               explains all that can cause it")]
     Explain(Explain),
+    /// The vantage points of a fleet: lists, invites and bans them
+    #[command(after_help = "Examples:\n  \
+        bailiwick agents list\n  \
+        bailiwick agents invite fra-1 --label asn=64500 --label rir=ripe")]
+    Agents(Agents),
+    /// Who may ask a coordinator from elsewhere
+    #[command(after_help = "Examples:\n  \
+        bailiwick operator invite alice --role operator     where the coordinator runs\n  \
+        bailiwick operator join -                           where alice works")]
+    Operator(Operator),
+    /// How a coordinator does
+    #[command(after_help = "Examples:\n  \
+        bailiwick status\n  \
+        bailiwick status --coordinator coordinator.example.org:8444")]
+    Status,
+    /// What was checked by a fleet, and what came of it
+    #[command(after_help = "Examples:\n  \
+        bailiwick history\n  \
+        bailiwick history example.com --limit 5\n\n\
+        What a verdict was computed from is saved with bailiwick evidence.")]
+    History(History),
+    /// Saves all that a verdict of a fleet was computed from
+    #[command(after_help = "Examples:\n  \
+        bailiwick evidence 0af3c1 --save example.com.evidence\n  \
+        bailiwick replay example.com.evidence")]
+    Evidence(Evidence),
+    /// The verdict again, from evidence that was saved; asks nobody
+    #[command(after_help = "Examples:\n  \
+        bailiwick replay example.com.evidence\n  \
+        bailiwick replay example.com.evidence --verify     is it byte for byte the same?")]
+    Replay(Replay),
     /// Plays a glue change on a simulated internet; needs no network and no root
     #[cfg(feature = "lab")]
     #[command(after_help = "Examples:\n  \
@@ -148,6 +201,9 @@ pub struct Check {
     /// With --output json: the octets of the answers that findings rest on, as hexadecimal
     #[arg(long)]
     pub raw: bool,
+    /// Who looks
+    #[command(flatten)]
+    pub who: Who,
     /// How to look
     #[command(flatten)]
     pub common: Common,

@@ -81,13 +81,15 @@ pub fn zone(text: &str) -> Result<Name, String> {
 ///
 /// Returns what is wrong with it.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let how = "write a number and a unit: 2s, 500ms or 1m";
+    let how = "write a number and a unit: 2s, 500ms, 1m, 1h or 1d";
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u32 = digits.parse().map_err(|_| how.to_owned())?;
     match &text[digits.len()..] {
         "ms" => Ok(Duration::from_millis(number.into())),
         "s" => Ok(Duration::from_secs(number.into())),
         "m" | "min" => Ok(Duration::from_secs(u64::from(number) * 60)),
+        "h" => Ok(Duration::from_secs(u64::from(number) * 3_600)),
+        "d" => Ok(Duration::from_secs(u64::from(number) * 86_400)),
         _ => Err(how.to_owned()),
     }
 }
@@ -103,6 +105,44 @@ pub fn timeout(text: &str) -> Result<Duration, String> {
         return Err(format!("more than 0 and at most {}s", LONGEST.as_secs()));
     }
     Ok(timeout)
+}
+
+/// Reads how long an invitation is good for.
+///
+/// # Errors
+///
+/// Returns what is wrong with it.
+pub fn life(text: &str) -> Result<Duration, String> {
+    let life = duration(text)?;
+    if life < Duration::from_secs(1) {
+        return Err("at least 1s".to_owned());
+    }
+    Ok(life)
+}
+
+/// Reads `LABEL=VALUE`.
+///
+/// # Errors
+///
+/// Returns what is wrong with it.
+pub fn label(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() && !value.is_empty() => Ok(text.to_owned()),
+        _ => Err("write LABEL=VALUE, as in rir=ripe".to_owned()),
+    }
+}
+
+/// Reads the identity of a check, or its beginning: hexadecimal digits.
+///
+/// # Errors
+///
+/// Returns what is wrong with it.
+pub fn check(text: &str) -> Result<String, String> {
+    let digits = text.to_ascii_lowercase();
+    if (4..=32).contains(&digits.len()) && digits.bytes().all(|o| o.is_ascii_hexdigit()) {
+        return Ok(digits);
+    }
+    Err("a check is named by 4 to 32 hexadecimal digits; bailiwick history shows them".to_owned())
 }
 
 /// Reads `HOST=ADDR[,ADDR]`.
@@ -325,7 +365,7 @@ mod tests {
         for (text, milliseconds) in ok {
             assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)));
         }
-        for text in ["2", "s", "", "1.5s", "-1s", "2h", "99999999999s"] {
+        for text in ["2", "s", "", "1.5s", "-1s", "2w", "99999999999s"] {
             assert!(duration(text).is_err(), "{text}");
         }
         assert_eq!(timeout("45s"), Ok(LONGEST));

@@ -1,4 +1,4 @@
-//! The program `bailiwick`: checks a zone from this machine.
+//! The program `bailiwick`: checks a zone from this machine, or asks the fleet of a coordinator.
 //!
 //! One file per command; each joins library functions and decides nothing that
 //! a test would want to know.
@@ -6,6 +6,7 @@
 //! ```text
 //!  args ─▶ input ─▶ setup ─▶ probe machine ⇄ transport ─▶ report ─▶ verdict ─▶ render ─▶ stdout
 //!                                 └─ live view on stderr
+//!  args ─▶ fleet (Door ─▶ Client) ⇄ coordinator ─▶ render ─▶ stdout
 //! ```
 //!
 //! Standard output holds the result alone. Exit codes are those of the state
@@ -19,19 +20,28 @@ use std::{
 };
 
 use anyhow::Context as _;
+use bailiwick_host::Usage;
 use bailiwick_render::{Style, json};
 use clap::Parser as _;
 
+mod agents;
 pub mod args;
 mod check;
 #[cfg(feature = "lab")]
 mod demo;
 mod documents;
+mod evidence;
 mod explain;
+pub mod fleet;
 mod glue;
+mod history;
 pub mod input;
 mod live;
+mod operator;
+mod replay;
+mod round;
 mod setup;
+mod status;
 mod trace;
 
 use args::{Arguments, Color, Command, Output};
@@ -82,11 +92,22 @@ fn wants_json(arguments: &[OsString]) -> bool {
 }
 
 fn run(arguments: &Arguments) -> Result<u8, anyhow::Error> {
+    if arguments.coordinator.is_some() && !arguments.command.asks_a_coordinator() {
+        let way = "this command asks no coordinator; leave --coordinator out";
+        return Err(Usage(way.to_owned()).into());
+    }
     match &arguments.command {
+        Command::Check(check) if arguments.coordinator.is_some() => round::run(arguments, check),
         Command::Check(check) => check::run(arguments, check),
         Command::Trace(trace) => trace::run(arguments, trace),
         Command::Glue(glue) => glue::run(arguments, glue),
         Command::Explain(explain) => explain::run(arguments, explain),
+        Command::Agents(agents) => agents::run(arguments, &agents.command),
+        Command::Operator(operator) => operator::run(arguments, &operator.command),
+        Command::Status => status::run(arguments),
+        Command::History(history) => history::run(arguments, history),
+        Command::Evidence(evidence) => evidence::run(arguments, evidence),
+        Command::Replay(replay) => replay::run(arguments, replay),
         #[cfg(feature = "lab")]
         Command::Demo(demo) => demo::run(arguments, demo),
         Command::Completions { shell } => documents::completions(*shell),
@@ -102,6 +123,22 @@ fn emit(text: &str) -> Result<(), anyhow::Error> {
             Err(error).context("cannot write the result")
         }
         _ => Ok(()),
+    }
+}
+
+impl Command {
+    /// Whether it can be told where a coordinator is. Joining takes that from the invitation.
+    fn asks_a_coordinator(&self) -> bool {
+        use args::OperatorCommand::Join;
+        match self {
+            Self::Operator(operator) => !matches!(operator.command, Join { .. }),
+            Self::Check(_)
+            | Self::Agents(_)
+            | Self::Status
+            | Self::History(_)
+            | Self::Evidence(_) => true,
+            _ => false,
+        }
     }
 }
 

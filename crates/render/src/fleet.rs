@@ -176,6 +176,13 @@ pub struct Replayed {
     pub differs_at: Option<usize>,
 }
 
+/// Returns the first octet, from 1, in which two texts differ; `None` if they are the same.
+#[must_use]
+pub fn differs_at(given: &[u8], again: &[u8]) -> Option<usize> {
+    let same = given.iter().zip(again).take_while(|(a, b)| a == b).count();
+    (same < given.len().max(again.len())).then_some(same + 1)
+}
+
 /// Shows how a coordinator does.
 #[must_use]
 pub fn status(status: &Status, style: Style) -> String {

@@ -273,6 +273,22 @@ fn objects_hold_to_their_schemas() {
 }
 
 #[test]
+fn the_first_difference_is_found() {
+    let cases: [(&str, &str, Option<usize>, &str); 6] = [
+        ("", "", None, "nothing is nothing"),
+        ("abc", "abc", None, "equal"),
+        ("abc", "abd", Some(3), "the last octet"),
+        ("abc", "ab", Some(3), "cut off"),
+        ("ab", "abc", Some(3), "more"),
+        ("", "x", Some(1), "nothing was given"),
+    ];
+    for (given, again, at, why) in cases {
+        let found = fleet::differs_at(given.as_bytes(), again.as_bytes());
+        assert_eq!(found, at, "{why}");
+    }
+}
+
+#[test]
 fn times_are_rfc_3339_and_what_never_was_is_null() {
     let value: Value = serde_json::from_str(&json::agents(&agents())).unwrap();
     assert_eq!(value["agents"][0]["last_seen_at"], "2026-09-21T14:14:50Z");

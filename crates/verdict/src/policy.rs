@@ -12,6 +12,9 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The version of the rules: another one where equal evidence may give another verdict.
+    pub const VERSION: u32 = 1;
+
     /// Gives a finding the severity that the operator wants for it.
     pub(crate) fn apply(&self, finding: &mut Finding) {
         if let Some(severity) = self.severities.get(finding.code.0) {

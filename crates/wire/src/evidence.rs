@@ -39,8 +39,8 @@ pub const MAGIC: &[u8] = b"bailiwick.evidence/1\n";
 pub const END: &[u8] = &[0];
 /// The most octets of a file.
 pub const MAX_FILE: usize = 256 * 1024 * 1024;
-/// The most octets of a part: that of any message.
-pub const MAX_PART: usize = 1024 * 1024;
+/// The most octets of a part. The head has a whole verdict.
+pub const MAX_PART: usize = 16 * 1024 * 1024;
 /// The most reports of one check.
 pub const MAX_REPORTS: usize = 4096;
 

@@ -34,8 +34,9 @@ pub(crate) mod parts;
 #[cfg(test)]
 mod tests;
 
-pub use check::{check, to_check};
+pub use check::{check, check_id, to_check};
 pub use codes::{lane, to_lane};
+pub use parts::name;
 
 use parts::{duration, nanoseconds, present};
 

@@ -174,7 +174,7 @@ fn what_is_no_evidence_is_refused_with_its_reason() {
             "version \"2\", this program knows 1",
         ),
         (with(b"more"), "4 octets follow the end"),
-        (huge, "more than 1048576 octets in a part"),
+        (huge, "more than 16777216 octets in a part"),
         (file(&[]), "part 1 of the evidence is not a head"),
         (
             file(&[one.clone(), head.clone()]),

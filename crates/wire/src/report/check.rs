@@ -71,7 +71,12 @@ pub fn check(check: &pb::Check) -> Result<Check, DecodeError> {
     })
 }
 
-fn check_id(octets: &[u8]) -> Result<CheckId, DecodeError> {
+/// Reads the identity of a check.
+///
+/// # Errors
+///
+/// Returns [`DecodeError::Missing`] if these are not 16 octets.
+pub fn check_id(octets: &[u8]) -> Result<CheckId, DecodeError> {
     let octets = <[u8; 16]>::try_from(octets);
     let id = octets.map_err(|_| DecodeError::Missing { field: "check id" })?;
     Ok(CheckId(u128::from_be_bytes(id)))

@@ -17,7 +17,12 @@ pub(crate) fn to_name(name: &Name) -> Bytes {
     name.to_wire().into()
 }
 
-pub(crate) fn name(field: &'static str, octets: &[u8]) -> Result<Name, DecodeError> {
+/// Reads a name.
+///
+/// # Errors
+///
+/// Returns [`DecodeError::NoName`] for octets that are no name on the wire.
+pub fn name(field: &'static str, octets: &[u8]) -> Result<Name, DecodeError> {
     crate::dns::whole_name(octets).ok_or(DecodeError::NoName { field })
 }
 

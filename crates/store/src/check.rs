@@ -51,8 +51,8 @@ impl Judgement {
         (&self.state, self.policy, &self.verdict) == (&other.state, other.policy, &other.verdict)
     }
 
-    pub(crate) fn octets(&self) -> u64 {
-        (self.verdict.len() + self.places.len()) as u64
+    pub(crate) fn octets(&self) -> usize {
+        self.verdict.len() + self.places.len()
     }
 }
 

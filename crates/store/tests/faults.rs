@@ -395,6 +395,40 @@ async fn a_slow_disk_fills_a_bounded_queue() {
 }
 
 #[tokio::test]
+async fn verdicts_wait_in_a_bounded_queue_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_with(&location(folder.path()), &options())
+        .await
+        .unwrap();
+    enrol(&*store).await;
+    for number in 0..20 {
+        let begun = check(CheckId(number));
+        store.create_check(&begun, &audit("check")).await.unwrap();
+    }
+    let other = rusqlite::Connection::open(folder.path().join("store.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let closes: Vec<_> = (0..20)
+        .map(|number| {
+            let (store, id) = (Arc::clone(&store), CheckId(number));
+            tokio::spawn(async move { store.close_check(id, &judgement(1 << 20)).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let refused = closes.iter().filter(|close| close.is_finished()).count();
+    assert!(
+        (4..=6).contains(&refused),
+        "{refused} of 20 MiB do not fit into 16"
+    );
+    other.execute_batch("ROLLBACK").unwrap();
+    for (number, close) in (0..).zip(closes) {
+        let closed = close.await.unwrap();
+        assert!(matches!(closed, Ok(()) | Err(Error::Busy)), "{closed:?}");
+        let kept = store.check(CheckId(number)).await.unwrap().unwrap();
+        assert_eq!(kept.judgement.is_some(), closed.is_ok());
+    }
+}
+
+#[tokio::test]
 async fn answers_that_nothing_refers_to_are_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let store = open_with(&location(folder.path()), &options())

@@ -52,7 +52,7 @@ impl World {
         }
         row.first = Some(judgement.clone());
         row.latest = Some(judgement.clone());
-        self.octets += judgement.octets();
+        self.octets += judgement.octets() as u64;
         for name in row.check.asked.clone() {
             self.row(&name)?.plan.remove(id.into(), judgement.judged);
         }
@@ -72,7 +72,7 @@ impl World {
             } else {
                 0
             };
-            self.octets = self.octets + judgement.octets() - replaced;
+            self.octets = self.octets + judgement.octets() as u64 - replaced as u64;
             row.latest = Some(judgement.clone());
             row.revisions += 1;
         }

@@ -98,11 +98,12 @@ impl Sqlite {
         })
     }
 
+    /// Writes something small.
     async fn write<T: Send + 'static>(
         &self,
         act: impl FnMut(&Connection) -> Done<T> + Send + 'static,
     ) -> Result<T, Error> {
-        self.writer.write(act).await
+        self.writer.write(0, act).await
     }
 
     async fn read<T: Send + 'static>(
@@ -230,20 +231,23 @@ impl Store for Sqlite {
 
     async fn create_check(&self, check: &NewCheck, audit: &Audit) -> Result<(), Error> {
         let (check, audit) = (check.clone(), audit.clone());
-        self.write(move |db| checks::create(db, &check, &audit))
-            .await
+        let octets = check.check.len() + check.item.len();
+        let act = move |db: &Connection| checks::create(db, &check, &audit);
+        self.writer.write(octets, act).await
     }
 
     async fn close_check(&self, id: CheckId, judgement: &Judgement) -> Result<(), Error> {
         let judgement = judgement.clone();
-        self.write(move |db| checks::close(db, id, &judgement))
-            .await
+        let octets = judgement.octets();
+        let act = move |db: &Connection| checks::close(db, id, &judgement);
+        self.writer.write(octets, act).await
     }
 
     async fn revise_check(&self, id: CheckId, judgement: &Judgement) -> Result<u64, Error> {
         let judgement = judgement.clone();
-        self.write(move |db| checks::revise(db, id, &judgement))
-            .await
+        let octets = judgement.octets();
+        let act = move |db: &Connection| checks::revise(db, id, &judgement);
+        self.writer.write(octets, act).await
     }
 
     async fn check(&self, id: CheckId) -> Result<Option<CheckRecord>, Error> {
@@ -271,7 +275,9 @@ impl Store for Sqlite {
         at: Timestamp,
     ) -> Result<u64, Error> {
         let (name, item) = (name.clone(), item.clone());
-        self.write(move |db| plans::put(db, &name, &item, at)).await
+        let octets = item.spec.len();
+        let act = move |db: &Connection| plans::put(db, &name, &item, at);
+        self.writer.write(octets, act).await
     }
 
     async fn remove_plan_item(

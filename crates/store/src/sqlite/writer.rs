@@ -33,7 +33,7 @@ const GROUP_TIME: Duration = Duration::from_millis(20);
 const MEMBER_OCTETS: usize = 256;
 /// How many octets of everything but reports may wait. It has a queue of its own, so that a
 /// flood of reports does not shut operators out.
-const OTHER_QUEUE: usize = 4 << 20;
+const OTHER_QUEUE: usize = 16 << 20;
 
 /// Hands work to the thread that writes.
 pub(super) struct Writer {
@@ -58,7 +58,7 @@ impl Queue {
         let octets = octets + MEMBER_OCTETS;
         if octets > self.size {
             // It would be in the way forever.
-            let what = "the octets of one batch";
+            let what = "the octets of one call";
             let value = octets as u64;
             return Err(Error::Invalid { what, value });
         }
@@ -80,13 +80,14 @@ impl Writer {
         }
     }
 
-    /// Writes something small, and returns when it is on the disk.
+    /// Writes so many octets of something else, and returns when they are on the disk.
     pub(super) async fn write<T: Send + 'static>(
         &self,
+        octets: usize,
         act: impl FnMut(&Connection) -> Done<T> + Send + 'static,
     ) -> Result<T, Error> {
-        let permit = self.others.take(0)?;
-        self.send(permit, (0, 0), act).await
+        let permit = self.others.take(octets)?;
+        self.send(permit, (octets, 0), act).await
     }
 
     /// Writes so many octets of so many reports, and returns when they are on the disk.

@@ -215,6 +215,8 @@ impl<D: Disk> Writer<D> {
             for order in std::iter::once(first).chain(more) {
                 if let Order::Stop { done } = order {
                     self.sync();
+                    // Whoever begins next finds the directory free.
+                    drop(self);
                     let _ = done.send(());
                     return;
                 }

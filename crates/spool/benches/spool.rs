@@ -16,6 +16,9 @@ use bailiwick_spool::{Directory, Entry, Settings, Spool, State, Value};
 
 const START: Duration = Duration::ZERO;
 const PAYLOAD: usize = 1000;
+/// Syncs that are timed.
+const SYNCS: u64 = 1000;
+/// Openings that are timed.
 const RUNS: usize = 7;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -26,33 +29,19 @@ fn main() -> Outcome<()> {
         Some(path) => tempfile::tempdir_in(path)?,
         None => tempfile::tempdir()?,
     };
-    let payload = payload();
-    println!("payloads of {PAYLOAD} octets, medians of {RUNS} runs\n");
+    let (home, payload) = (home.path(), payload());
+    println!("payloads of {PAYLOAD} octets, medians\n");
     println!("{:44} {:>12} {:>12} {:>7}", "", "spool", "floor", "ratio");
-    for (what, lane, group, syncs) in [
-        ("change lane: append and sync, each", Lane::Change, 1, 300),
-        (
-            "routine lane: append 65 and sync, each sync",
-            Lane::Routine,
-            65,
-            300,
-        ),
-    ] {
-        let (mut spooled, mut floors) = (Vec::new(), Vec::new());
-        for run in 0..RUNS {
-            let path = home.path().join(format!("{lane}-{run}"));
-            spooled.push(append(&path, &payload, lane, group, syncs)?);
-            floors.push(floor_append(
-                &home.path().join("floor"),
-                &payload,
-                group,
-                syncs,
-            )?);
-        }
-        print(what, median(spooled), median(floors));
-    }
-    acknowledge(&home.path().join("acknowledge"), &payload)?;
-    open(&home.path().join("full"), &payload)
+    append("change: append and sync", home, &payload, Lane::Change, 1)?;
+    append(
+        "routine: append 65 and sync",
+        home,
+        &payload,
+        Lane::Routine,
+        65,
+    )?;
+    acknowledge(home, &payload)?;
+    open(&home.join("full"), &payload)
 }
 
 /// Octets that do not repeat.
@@ -75,31 +64,29 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-fn append(path: &Path, payload: &[u8], lane: Lane, group: u32, syncs: u32) -> Outcome<Duration> {
-    let (mut spool, _) = Spool::open(Directory::open(path)?, Settings::default(), 1);
-    let begin = Instant::now();
-    for _ in 0..syncs {
+/// One time of each in turn, because a disk that others use is now fast and now slow.
+fn append(what: &str, home: &Path, payload: &[u8], lane: Lane, group: usize) -> Outcome<()> {
+    let directory = Directory::open(&home.join(lane.to_string()))?;
+    let (mut spool, _) = Spool::open(directory, Settings::default(), 1);
+    let floor = create(&home.join("floor"))?;
+    let octets = payload.repeat(group);
+    let (mut spools, mut floors) = (Vec::new(), Vec::new());
+    for number in 0..SYNCS {
+        let begin = Instant::now();
         for _ in 0..group {
             spool.append(START, lane, Value::New, payload)?;
         }
         if spool.sync(START) != &State::Durable {
             return Err("the disk failed".into());
         }
+        spools.push(begin.elapsed());
+        let begin = Instant::now();
+        floor.write_all_at(&octets, number * octets.len() as u64)?;
+        floor.sync_data()?;
+        floors.push(begin.elapsed());
     }
-    Ok(begin.elapsed() / syncs)
-}
-
-fn floor_append(path: &Path, payload: &[u8], group: u32, syncs: u32) -> Outcome<Duration> {
-    let file = create(path)?;
-    let octets = payload.repeat(usize::try_from(group)?);
-    let begin = Instant::now();
-    let mut at = 0;
-    for _ in 0..syncs {
-        file.write_all_at(&octets, at)?;
-        file.sync_data()?;
-        at += octets.len() as u64;
-    }
-    Ok(begin.elapsed() / syncs)
+    print(what, median(spools), median(floors));
+    Ok(())
 }
 
 fn create(path: &Path) -> Outcome<File> {
@@ -108,43 +95,33 @@ fn create(path: &Path) -> Outcome<File> {
     Ok(options.open(path)?)
 }
 
-/// Reading batches of 64 KiB and acknowledging each, beside writing and syncing the marks alone.
-fn acknowledge(path: &Path, payload: &[u8]) -> Outcome<()> {
+/// Reading batches of 64 KiB and acknowledging each, beside a few octets that are written over
+/// others and synced, as marks are.
+fn acknowledge(home: &Path, payload: &[u8]) -> Outcome<()> {
+    let directory = Directory::open(&home.join("acknowledge"))?;
+    let (mut spool, _) = Spool::open(directory, Settings::default(), 1);
+    fill(&mut spool, payload, 60 << 20)?;
+    let floor = create(&home.join("floor"))?;
     let (mut spools, mut floors) = (Vec::new(), Vec::new());
-    for run in 0..RUNS {
-        let directory = Directory::open(&path.join(run.to_string()))?;
-        let (mut spool, _) = Spool::open(directory, Settings::default(), 1);
-        fill(&mut spool, payload, 20 << 20)?;
-        let mut batches = 0;
+    loop {
         let begin = Instant::now();
-        while let Some(last) = spool
-            .next(Lane::Routine, None, 64 << 10)
-            .last()
-            .map(Entry::last)
-        {
-            spool.acknowledge(last.lane, last.epoch, last.seq);
-            batches += 1;
-        }
-        spools.push(begin.elapsed() / batches);
-        floors.push(floor_overwrite(&path.join("floor"), payload, batches)?);
+        let batch = spool.next(Lane::Routine, None, 64 << 10);
+        let Some(last) = batch.last().map(Entry::last) else {
+            break;
+        };
+        spool.acknowledge(last.lane, last.epoch, last.seq);
+        spools.push(begin.elapsed());
+        let begin = Instant::now();
+        floor.write_all_at(&payload[..72], 0)?;
+        floor.sync_data()?;
+        floors.push(begin.elapsed());
     }
     print(
-        "read 64 KiB and acknowledge, each",
+        "read 64 KiB and acknowledge",
         median(spools),
         median(floors),
     );
     Ok(())
-}
-
-/// What the marks are at least: a few octets over others.
-fn floor_overwrite(path: &Path, payload: &[u8], syncs: u32) -> Outcome<Duration> {
-    let file = create(path)?;
-    let begin = Instant::now();
-    for _ in 0..syncs {
-        file.write_all_at(&payload[..72], 0)?;
-        file.sync_data()?;
-    }
-    Ok(begin.elapsed() / syncs)
 }
 
 fn fill(spool: &mut Spool<Directory>, payload: &[u8], octets: u64) -> Outcome<()> {

@@ -5,6 +5,7 @@
 //! sending one never waits for the thread.
 
 use std::{
+    collections::VecDeque,
     path::PathBuf,
     sync::{
         Arc,
@@ -55,6 +56,16 @@ enum Order {
     Stop {
         done: oneshot::Sender<()>,
     },
+}
+
+impl Order {
+    /// Whether it makes another order, given before, needless.
+    fn replaces(&self, before: &Self) -> bool {
+        match (self, before) {
+            (Self::Write { path, .. }, Self::Write { path: same, .. }) => path == same,
+            _ => false,
+        }
+    }
 }
 
 /// What whoever sends reports waits for.
@@ -212,7 +223,11 @@ impl<D: Disk> Writer<D> {
                 Err(RecvTimeoutError::Disconnected) => break self.sync(),
             };
             let more = orders.try_iter().take(TOGETHER).map(|(order, _)| order);
-            for order in std::iter::once(first).chain(more) {
+            let mut together: VecDeque<Order> = std::iter::once(first).chain(more).collect();
+            while let Some(order) = together.pop_front() {
+                if together.iter().any(|later| later.replaces(&order)) {
+                    continue;
+                }
                 if let Order::Stop { done } = order {
                     self.sync();
                     // Whoever begins next finds the directory free.

@@ -315,6 +315,25 @@ mod tests {
     }
 
     #[test]
+    fn the_sample_has_every_key_and_says_what_goes_without_saying() {
+        let sample = include_str!("../../../deploy/agent.toml");
+        let read = read(sample).unwrap();
+        let default = Settings::new(PathBuf::from("/nowhere"));
+        assert_eq!(read.bind, default.bind);
+        assert_eq!(read.families, default.families);
+        assert_eq!(read.spool, default.spool);
+        assert_eq!(read.flush, default.flush);
+        assert!(!read.allow_special_use);
+        for (key, _) in KEYS {
+            let there = sample.lines().any(|line| {
+                line.trim_start_matches("# ")
+                    .starts_with(&format!("{key} ="))
+            });
+            assert!(there, "{key}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_said_with_the_way_out() {
         let cases = [
             ("", "write version = 1"),

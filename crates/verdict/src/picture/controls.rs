@@ -233,7 +233,8 @@ impl<'e> Vantage<'e> {
         answered.is_some()
     }
 
-    /// C4: recursion offered in the place of root and parent servers, or TTLs that count down.
+    /// C4: recursion offered in the place of root and parent servers, errors from all of them
+    /// about their own zones, or TTLs that count down.
     fn note_answers_for_others(&mut self, report: &Report) -> bool {
         let mut offers: BTreeMap<IpAddr, bool> = BTreeMap::new();
         for seen in all(report).filter(|s| s.via == Via::Udp && upwards(s)) {
@@ -256,6 +257,14 @@ impl<'e> Vantage<'e> {
                 offers.len()
             ));
         }
+        let disowning = disowning(report);
+        if !disowning.is_empty() {
+            self.notes.push(format!(
+                "all of {} root and parent servers seem to know nothing of their own zones",
+                disowning.len()
+            ));
+            self.suspicious.extend(disowning.values().cloned());
+        }
         let counting = counting_down(report);
         if let Some(later) = counting {
             self.suspicious.push(later.source());
@@ -264,7 +273,7 @@ impl<'e> Vantage<'e> {
                 later.server.address
             ));
         }
-        everybody || counting.is_some()
+        everybody || counting.is_some() || !disowning.is_empty()
     }
 
     /// C5: returns whether even authoritative servers seem to invent answers.
@@ -294,6 +303,25 @@ impl<'e> Vantage<'e> {
             ));
         }
     }
+}
+
+/// Root and parent servers that answer with an error for the apex of their own zone, if it is all
+/// of two or more: one may be lame, but then others are not.
+fn disowning(report: &Report) -> BTreeMap<IpAddr, Source> {
+    let own = all(report)
+        .filter(|seen| upwards(seen) && seen.question.name == seen.zone)
+        .filter_map(|seen| Some((seen, seen.reply()?)));
+    let mut errors = BTreeMap::new();
+    for (seen, message) in own {
+        if message.rcode == Rcode::NOERROR {
+            return BTreeMap::new();
+        }
+        errors.insert(seen.server.address, seen.source());
+    }
+    if errors.len() < 2 {
+        errors.clear();
+    }
+    errors
 }
 
 fn upwards(seen: &Seen) -> bool {

@@ -171,8 +171,14 @@ fn reports_are_never_walked_through() {
                 .strip_prefix("SCAN ")
                 .map(|rest| rest.split(' ').next().unwrap());
             let walks = scanned.is_some_and(|table| large.contains(&table));
-            let bounded = step.contains("USING") && statement.contains("LIMIT");
+            // A list of the latest checks walks along an index until it has enough.
+            let bounded = scanned.is_some_and(|table| ["check_run", "c"].contains(&table))
+                && step.contains("USING")
+                && statement.contains("LIMIT")
+                && !statement.contains("c.zone = ");
             let counts = statement.starts_with("SELECT COUNT(*) FROM check_run");
+            let sorts = step.contains("TEMP B-TREE FOR ORDER BY") && statement.contains("LIMIT");
+            assert!(!sorts, "{file}: all are sorted for a few: {statement}");
             assert!(!walks || bounded || counts, "{file}: {step}: {statement}");
         }
     }

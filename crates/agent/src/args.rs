@@ -15,7 +15,7 @@ Examples:
   bailiwick-agent                             work again after a restart
   bailiwick-agent --check-config              is agent.toml right?
 
-A join string is printed by `bailiwick agents invite --name NAME` where the coordinator runs.
+A join string is printed by `bailiwick agents invite NAME` where the coordinator runs.
 Nothing listens here: the agent calls the coordinator, so no port has to be opened.";
 
 #[derive(Debug, Parser)]

@@ -553,3 +553,80 @@ fn half_of_the_evidence_is_not_left_behind() {
         assert!(err(&output).contains(wanted), "{}", err(&output));
     }
 }
+
+#[test]
+fn an_operator_joins_once_and_asks_from_elsewhere() {
+    let toy = Toy::start();
+    let elsewhere = toy.open();
+    let state = toy.file("state");
+    let run = |words: &[&str]| {
+        let mut command = bailiwick(words);
+        command.env("BAILIWICK_STATE", &state).output().unwrap()
+    };
+    let status = || run(&["status", "--coordinator", &elsewhere.at]);
+    let output = status();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        err(&output).contains("bailiwick operator join"),
+        "{}",
+        err(&output)
+    );
+
+    let text = good(&run(&["operator", "join", &elsewhere.join]));
+    assert!(
+        text.starts_with("You are alice at bailiwick.internal."),
+        "{text}"
+    );
+    assert!(
+        text.contains(&format!("--coordinator {}", elsewhere.at)),
+        "{text}"
+    );
+    assert!(good(&status()).contains("2 of 3 agents connected"));
+
+    // The key is for its owner alone.
+    let mut folders = fs::read_dir(format!("{state}/operator")).unwrap();
+    let folder = folders.next().unwrap().unwrap().path();
+    for entry in fs::read_dir(&folder).unwrap() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = entry.unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    // Past half of its life, and past its end, a certificate is renewed by the way.
+    let file = folder.join("identity");
+    let aged = |hours: u64| {
+        let text = fs::read_to_string(&file).unwrap();
+        let aged = text
+            .lines()
+            .map(|line| match line.strip_prefix("issued-us ") {
+                Some(at) => {
+                    let at: u64 = at.parse().unwrap();
+                    format!("issued-us {}\n", at - hours * 3_600_000_000)
+                }
+                None => format!("{line}\n"),
+            });
+        let aged: String = aged.collect();
+        fs::write(&file, &aged).unwrap();
+        aged
+    };
+    let young = aged(1);
+    good(&status());
+    assert_eq!(fs::read_to_string(&file).unwrap(), young, "too early");
+    for hours in [20, 100] {
+        let old = aged(hours);
+        good(&status());
+        assert_ne!(fs::read_to_string(&file).unwrap(), old, "{hours} h");
+    }
+
+    // Without the coordinator an old certificate is worth nothing, and this is said.
+    aged(100);
+    let at = elsewhere.at.clone();
+    toy.close(elsewhere);
+    let output = run(&["status", "--coordinator", &at]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        err(&output).contains("could not be renewed"),
+        "{}",
+        err(&output)
+    );
+}

@@ -254,7 +254,7 @@ fn octets(octets: u64) -> String {
     match STEPS.iter().find(|(_, step)| octets >= *step) {
         None => count(number(octets), "octet"),
         Some((unit, step)) => {
-            let tenths = octets / (step / 10);
+            let tenths = u128::from(octets) * 10 / u128::from(*step);
             format!("{}.{} {unit}", tenths / 10, tenths % 10)
         }
     }
@@ -263,4 +263,25 @@ fn octets(octets: u64) -> String {
 /// Whole milliseconds for people.
 fn milliseconds(elapsed: Duration) -> String {
     format!("{} ms", elapsed.as_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn octets_have_a_unit_that_people_can_read() {
+        let cases = [
+            (0, "0 octets"),
+            (1, "1 octet"),
+            (1023, "1023 octets"),
+            (1024, "1.0 KiB"),
+            ((1 << 20) - 1, "1023.9 KiB"),
+            (3 << 19, "1.5 MiB"),
+            (u64::MAX, "16777215.9 TiB"),
+        ];
+        for (count, text) in cases {
+            assert_eq!(octets(count), text);
+        }
+    }
 }

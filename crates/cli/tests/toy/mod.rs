@@ -8,11 +8,12 @@
 )]
 
 use std::{
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     pin::Pin,
     process::{Command, Output},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bailiwick_core::{
@@ -21,8 +22,14 @@ use bailiwick_core::{
 use bailiwick_lab::scenario::Scenario;
 use bailiwick_render::{Page, Style, json, show};
 use bailiwick_rpc::{
-    OperatorListener, Peer,
+    AgentListener, Authority, Caller, Invitation, Kind as Member, OperatorListener, Peer, Proof,
+    Purpose, ServerTls, TrustDomain,
     access::{Access, Role, Standing, Standings},
+    agent::{
+        EnrollRequest, FromAgent, Identity, Proof as Shown, RenewRequest, ToAgent,
+        agent_service_server::AgentService, enrolment_service_server::EnrolmentService,
+    },
+    agent_routes,
     operator::{self as pb, check_event::Kind, operator_service_server::OperatorService},
     operator_routes,
 };
@@ -110,6 +117,49 @@ impl Toy {
         let mut command = bailiwick(words);
         command.arg("--coordinator").arg(&self.socket);
         command
+    }
+
+    /// Lets operators in from elsewhere, too. Returns what one needs to join.
+    pub fn open(&self) -> Elsewhere {
+        let _entered = self.runtime.enter();
+        let now = SystemTime::now();
+        let authority = Arc::new(Authority::create(TrustDomain::default(), now).unwrap());
+        let tls = ServerTls::new(&authority.server(now).unwrap()).unwrap();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let bound = OperatorListener::bind(any, Arc::clone(&tls));
+        let operators = self.runtime.block_on(bound).unwrap();
+        let agents = self
+            .runtime
+            .block_on(AgentListener::bind(any, tls))
+            .unwrap();
+        let at = operators.address().unwrap().to_string();
+        let host = agents.address().to_string().parse().unwrap();
+        let domain = authority.trust_domain().clone();
+        let invitation = Invitation::new(domain, vec![host], authority.pin()).unwrap();
+        let access = Access::new(Arc::clone(&self.known) as Arc<dyn Standings>);
+        let routes = operator_routes(Service(Arc::clone(&self.known)));
+        let serving = operators.serve(routes, access.clone(), std::future::pending());
+        let mut tasks = vec![self.runtime.spawn(async { serving.await.unwrap() })];
+        let enrolment = Enrolment {
+            authority,
+            operators: at.clone(),
+        };
+        let routes = agent_routes(enrolment.clone(), enrolment);
+        let serving = agents.serve(routes, access, std::future::pending());
+        tasks.push(self.runtime.spawn(async { serving.await.unwrap() }));
+        Elsewhere {
+            join: invitation.to_join().to_string(),
+            at,
+            tasks,
+        }
+    }
+
+    /// Ends a part of it as a crash does.
+    pub fn close(&self, elsewhere: Elsewhere) {
+        for task in elsewhere.tasks {
+            task.abort();
+            let _ = self.runtime.block_on(task);
+        }
     }
 
     /// Ends it as a crash does.
@@ -297,9 +347,73 @@ impl Known {
 impl Standings for Known {
     fn standing(&self, peer: &Peer) -> Standing {
         match peer {
-            Peer::Local { .. } => Standing::Operator(self.role),
+            Peer::Local { .. } | Peer::Operator(_) => Standing::Operator(self.role),
             _ => Standing::Unknown,
         }
+    }
+}
+
+/// Where operators come in from elsewhere.
+pub struct Elsewhere {
+    pub join: String,
+    pub at: String,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Makes an operator of whoever has a key.
+#[derive(Clone)]
+struct Enrolment {
+    authority: Arc<Authority>,
+    operators: String,
+}
+
+impl Enrolment {
+    fn identity<T>(
+        &self,
+        request: &Request<T>,
+        proof: Option<&Shown>,
+        purpose: Purpose,
+    ) -> Result<Response<Identity>, Status> {
+        let exporter = Caller::of(request)?.exporter.unwrap();
+        let domain = self.authority.trust_domain();
+        let key = Proof::verify(proof, purpose, domain, &exporter)
+            .map_err(|error| Status::permission_denied(error.to_string()))?;
+        let now = SystemTime::now();
+        let name = "alice".parse().unwrap();
+        let issued = self
+            .authority
+            .issue(Member::Operator, &name, &key, now)
+            .unwrap();
+        let life = issued.not_after.duration_since(now).unwrap();
+        Ok(Response::new(Identity {
+            certificates: issued.chain.iter().map(|c| c.to_vec().into()).collect(),
+            name: name.to_string(),
+            valid_for_ns: life.as_nanos().try_into().unwrap(),
+            operators: vec![self.operators.clone()],
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl EnrolmentService for Enrolment {
+    async fn enroll(&self, request: Request<EnrollRequest>) -> Result<Response<Identity>, Status> {
+        self.identity(&request, request.get_ref().proof.as_ref(), Purpose::Enrol)
+    }
+
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<Identity>, Status> {
+        self.identity(&request, request.get_ref().proof.as_ref(), Purpose::Renew)
+    }
+}
+
+#[tonic::async_trait]
+impl AgentService for Enrolment {
+    type SessionStream = Out<ToAgent>;
+
+    async fn session(
+        &self,
+        _: Request<tonic::Streaming<FromAgent>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        Err(Status::unimplemented("there are no agents here"))
     }
 }
 

@@ -22,16 +22,25 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use bailiwick_core::check::{Check, CheckId};
+use bailiwick_rpc::{Link, operator};
+use bailiwick_tests::fleet::follow;
 use bailiwick_tests::internet::server::{ServerPlan, Service};
 use bailiwick_tests::internet::standard::{self, Size};
 use bailiwick_tests::internet::switch::Rule;
 use bailiwick_tests::internet::zone::Zone;
 use bailiwick_tests::internet::{Blueprint, Internet, Options, RulePlan, can_run};
+use bailiwick_wire::evidence;
 use serde_json::Value;
 use tempfile::TempDir;
 
 const COORDINATOR: &str = "185.49.140.10:8443";
 const ZONE: &str = "moving.nl.";
+
+/// What the coordinator may add to the slowest vantage point. Programs without
+/// optimisation on processors that others use, too, are given more than the 50 ms
+/// that are promised; what it was is printed.
+const MOST_ADDED: Duration = Duration::from_millis(500);
 
 /// Vantage points: host, region, and labels for its place.
 const VANTAGES: [(&str, &str, [&str; 2]); 3] = [
@@ -65,6 +74,10 @@ fn a_fleet_follows_a_change_from_instance_to_instance() -> Result<()> {
     healthy.is("CONSISTENT")?;
     healthy.has("scope", "fleet")?;
     ensure!(healthy.voters() == 3, "{}", healthy.said["vantages"]);
+
+    // The same again, by the clock of the coordinator.
+    let added = fleet.added_by_the_coordinator()?;
+    ensure!(added < MOST_ADDED, "the coordinator adds {added:?}");
 
     // Nobody publishes the change, then one instance, then two.
     let expected = world.expected();
@@ -261,7 +274,13 @@ impl<'w> Fleet<'w> {
         coordinator: &Path,
         agent: PathBuf,
     ) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
+        // A coordinator refuses reports where the disk is nearly full, and what else
+        // fills this machine's is not under test.
+        let memory = Path::new("/dev/shm");
+        let folder = match memory.is_dir() {
+            true => tempfile::tempdir_in(memory)?,
+            false => tempfile::tempdir()?,
+        };
         let own = folder.path().join("coordinator");
         let mut init = Command::new(coordinator);
         init.args(["init", "--public", COORDINATOR, "--dir"])
@@ -336,6 +355,10 @@ impl<'w> Fleet<'w> {
         logs.collect()
     }
 
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("coordinator/operators.sock")
+    }
+
     /// Asks the coordinator, as an operator of its machine.
     fn operator(&self, arguments: &[&str]) -> Result<String> {
         let output = self.ask(arguments)?;
@@ -346,8 +369,8 @@ impl<'w> Fleet<'w> {
 
     fn ask(&self, arguments: &[&str]) -> Result<std::process::Output> {
         let mut command = Command::new(&self.cli);
-        let socket = self.folder.path().join("coordinator/operators.sock");
-        command.args(arguments).arg("--coordinator").arg(socket);
+        command.args(arguments);
+        command.arg("--coordinator").arg(self.socket());
         self.internet.run("coordinator", &mut command)
     }
 
@@ -357,6 +380,45 @@ impl<'w> Fleet<'w> {
         let started = Instant::now();
         let output = self.ask(&arguments)?;
         Verdict::read("fleet", zone, &output, started.elapsed()).with_context(|| self.logs())
+    }
+
+    /// Repeats the last check. Returns how long it took from the request to the
+    /// verdict, less the time that the slowest vantage point took for itself. The
+    /// network's share is in it: one round trip, 8 ms.
+    fn added_by_the_coordinator(&self) -> Result<Duration> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let ended = runtime.block_on(async {
+            let link = Link::local(&self.socket()).await?;
+            let mut operator = link.operator();
+            let listed = operator.list_checks(operator::ListChecksRequest::default());
+            let listed = listed.await?.into_inner().checks;
+            let check = listed.first().context("no check")?.check.clone();
+            let saved = operator.get_evidence(operator::GetEvidenceRequest { check });
+            let mut saved = saved.await?.into_inner();
+            let mut parts = Vec::new();
+            while let Some(part) = saved.message().await? {
+                parts.push(part);
+            }
+            let check = Check {
+                id: CheckId(rand::random()),
+                nonce: rand::random(),
+                ..evidence::read(&parts)?.check
+            };
+            anyhow::Ok(follow(&link, &check, "json").await?.ended)
+        })?;
+        let said: Value = serde_json::from_str(&ended.shown)?;
+        ensure!(said["state"] == "CONSISTENT", "{}", said["headline"]);
+        let slowest = Duration::from_millis(said["elapsed_ms"].as_u64().context("elapsed_ms")?);
+        let [whole, judged] = [ended.elapsed_ns, ended.judged_ns]
+            .map(|ns| Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX)));
+        let added = whole.saturating_sub(slowest);
+        eprintln!(
+            "request to verdict {whole:.1?}, slowest vantage point {slowest:.1?}, added {added:.1?}, \
+             of that from the last report to the verdict {judged:.1?}"
+        );
+        Ok(added)
     }
 
     /// Checks a zone from one host, without a coordinator.
@@ -401,6 +463,11 @@ impl Verdict {
         let errors = String::from_utf8_lossy(&output.stderr);
         let said: Value = serde_json::from_slice(&output.stdout)
             .with_context(|| format!("exit {:?}, {}", output.status.code(), errors.trim()))?;
+        ensure!(
+            said["schema"] == "bailiwick.check/1",
+            "{zone}: after {} ms {said:#}",
+            elapsed.as_millis()
+        );
         let verdict = Self { said };
         let findings = verdict.said["findings"].as_array();
         let findings: Vec<_> = findings

@@ -101,38 +101,47 @@ impl Fleet {
     ///
     /// # Errors
     ///
-    /// Fails if the check is refused, or its stream ends early.
+    /// As [`follow`].
     pub async fn check(&self, check: &Check, format: &str) -> Result<Followed> {
-        let request = operator::CreateCheckRequest {
-            check: Some(report::to_check(check)),
-            view: Some(operator::View {
-                format: format.to_owned(),
-                ..operator::View::default()
-            }),
-            ..operator::CreateCheckRequest::default()
-        };
-        let mut asked = self.operator().await?.operator();
-        let mut events = asked.create_check(request).await?.into_inner();
-        let mut followed = Followed::default();
-        while let Some(event) = events.message().await? {
-            match event.kind.context("an empty event")? {
-                operator::check_event::Kind::Started(started) => {
-                    followed.left_out = started.left_out;
-                    for row in started.vantages {
-                        followed.rows.insert(row.name.clone(), row);
-                    }
-                }
-                operator::check_event::Kind::Vantage(row) => {
+        follow(&self.operator().await?, check, format).await
+    }
+}
+
+/// Starts a check as an operator and waits for its verdict.
+///
+/// # Errors
+///
+/// Fails if the check is refused, or its stream ends early.
+pub async fn follow(link: &Link, check: &Check, format: &str) -> Result<Followed> {
+    let request = operator::CreateCheckRequest {
+        check: Some(report::to_check(check)),
+        view: Some(operator::View {
+            format: format.to_owned(),
+            ..operator::View::default()
+        }),
+        ..operator::CreateCheckRequest::default()
+    };
+    let mut asked = link.operator();
+    let mut events = asked.create_check(request).await?.into_inner();
+    let mut followed = Followed::default();
+    while let Some(event) = events.message().await? {
+        match event.kind.context("an empty event")? {
+            operator::check_event::Kind::Started(started) => {
+                followed.left_out = started.left_out;
+                for row in started.vantages {
                     followed.rows.insert(row.name.clone(), row);
                 }
-                operator::check_event::Kind::Ended(ended) => {
-                    followed.ended = ended;
-                    return Ok(followed);
-                }
+            }
+            operator::check_event::Kind::Vantage(row) => {
+                followed.rows.insert(row.name.clone(), row);
+            }
+            operator::check_event::Kind::Ended(ended) => {
+                followed.ended = ended;
+                return Ok(followed);
             }
         }
-        bail!("the stream ended without a verdict")
     }
+    bail!("the stream ended without a verdict")
 }
 
 /// What somebody saw who followed a check.

@@ -100,11 +100,16 @@ pub(crate) fn invitation(
         join: told.join,
         until: Timestamp(told.until_us),
     };
-    emit(&if arguments.json() {
-        json::invitation(&invitation)
-    } else {
-        fleet::invitation(&invitation, arguments.style())
-    })?;
+    if arguments.json() {
+        emit(&json::invitation(&invitation))?;
+        return Ok(0);
+    }
+    // The string alone is the result, so that another program can be given it; what to do with it
+    // is for people.
+    let text = fleet::invitation(&invitation, arguments.style());
+    let (join, advice) = text.split_once("\n\n").unwrap_or((&text, ""));
+    emit(&format!("{join}\n"))?;
+    eprint!("\n{advice}");
     Ok(0)
 }
 

@@ -4,27 +4,40 @@
 
 use std::{fs, path::PathBuf};
 
-use bailiwick_core::report::Report;
+use bailiwick_core::{
+    place::Place, report::Report, time::Timestamp, vantage::VantageId, verdict::Verdict,
+};
 use bailiwick_lab::scenario::Scenario;
+use bailiwick_render::{Page, Style, json};
 use bailiwick_verdict::{Evidence, Policy, judge};
-use bailiwick_wire::report::{MAX_REPORT, decode, encode};
+use bailiwick_wire::{
+    evidence,
+    proto::report::v1::ReportEnvelope,
+    report::{MAX_REPORT, decode, encode, hash},
+};
 
 /// Decides which datagrams a lossy world loses.
 const SEED: u64 = 1;
 
-/// Every report of every scenario.
-fn reports() -> Vec<(PathBuf, Vec<Report>)> {
+/// Every scenario.
+fn scenarios() -> Vec<(PathBuf, Scenario)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let file = entry.unwrap().path();
         if file.extension().is_some_and(|ending| ending == "txt") {
             let scenario = Scenario::parse(&fs::read_to_string(&file).unwrap()).unwrap();
-            found.push((file, scenario.run(SEED)));
+            found.push((file, scenario));
         }
     }
     assert!(found.len() > 100, "the scenarios are in {folder}");
     found
+}
+
+/// Every report of every scenario.
+fn reports() -> Vec<(PathBuf, Vec<Report>)> {
+    let run = |(file, scenario): (PathBuf, Scenario)| (file, scenario.run(SEED));
+    scenarios().into_iter().map(run).collect()
 }
 
 fn sent(report: &Report) -> Report {
@@ -77,4 +90,63 @@ fn a_broken_report_is_an_error_and_never_a_panic() {
         without.is_err(),
         "an answer that was not sent is not made up"
     );
+}
+
+/// The verdict as a coordinator keeps it.
+fn kept(reports: &[Report], places: &[(VantageId, Place)]) -> String {
+    let joined = reports.iter().cloned().map(Evidence::of);
+    let mut evidence = joined.reduce(Evidence::join).unwrap();
+    for (vantage, place) in places {
+        evidence = evidence.place(vantage.clone(), place.clone());
+    }
+    let verdict: Verdict = judge(&evidence, &Policy::default());
+    json::check(&Page {
+        verdict: &verdict,
+        reports,
+        style: Style::PLAIN,
+        full: false,
+        raw: false,
+        port: 53,
+    })
+}
+
+#[test]
+fn a_file_of_evidence_gives_every_verdict_byte_for_byte() {
+    for (file, scenario) in scenarios() {
+        let reports = scenario.run(SEED);
+        let places: Vec<(VantageId, Place)> = scenario
+            .world
+            .vantages
+            .iter()
+            .map(|v| (VantageId(v.name.clone()), v.place.clone()))
+            .collect();
+        let given = kept(&reports, &places);
+        let known = places.iter().map(|(vantage, place)| (vantage, place));
+        let head = evidence::to_head(&scenario.check, known, 1, given.clone().into());
+        let mut octets = evidence::MAGIC.to_vec();
+        octets.extend_from_slice(&evidence::frame(&head));
+        for report in &reports {
+            let sent = encode(report);
+            let envelope = ReportEnvelope {
+                id: None,
+                body_hash: hash(&sent.body).to_vec().into(),
+                body: sent.body,
+                answers: sent.answers,
+            };
+            let part = evidence::to_report(&report.vantage.id, Timestamp(1), envelope);
+            octets.extend_from_slice(&evidence::frame(&part));
+        }
+        octets.extend_from_slice(evidence::END);
+
+        let parts = evidence::parts(octets.into()).unwrap();
+        let saved = evidence::read(&parts).unwrap();
+        let reports: Vec<Report> = saved
+            .reports
+            .into_iter()
+            .map(|(_, report)| report)
+            .collect();
+        let again = kept(&reports, &saved.places);
+        assert_eq!(again.as_bytes(), &saved.verdict[..], "{}", file.display());
+        assert_eq!(again, given, "{}", file.display());
+    }
 }

@@ -262,7 +262,30 @@ fn what_was_seen_is_not_lost_when_the_coordinator_goes_away() {
     broken_off(&running.wait_with_output().unwrap());
 }
 
+#[test]
+fn what_was_seen_is_not_lost_when_somebody_has_enough() {
+    let toy = Toy::with(Role::Admin, Ending::Silence);
+    let mut command = toy.command(&["check", "example.com", "-v"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let running = command.spawn().unwrap();
+    until(|| !toy.known.asked.lock().unwrap().is_empty());
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let id = running.id().to_string();
+    let told = std::process::Command::new("kill")
+        .args(["-INT", &id])
+        .status();
+    assert!(told.unwrap().success());
+    let output = running.wait_with_output().unwrap();
+    stopped_early(&output);
+    assert!(err(&output).contains("interrupted"), "{}", err(&output));
+}
+
 fn broken_off(output: &Output) {
+    stopped_early(output);
+    assert!(err(output).contains("went away"), "{}", err(output));
+}
+
+fn stopped_early(output: &Output) {
     let said = err(output);
     assert_eq!(output.status.code(), Some(3), "{said}");
     for word in [
@@ -272,7 +295,6 @@ fn broken_off(output: &Output) {
         "waiting",
         "check 0abcdef00102 was not followed to its end",
         "bailiwick history",
-        "went away",
     ] {
         assert!(said.contains(word), "{word} in {said}");
     }

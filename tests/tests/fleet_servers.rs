@@ -10,7 +10,7 @@
 //!
 //! The delegation of `moving.nl` changes at one instance after the other. What each
 //! vantage point can see is one instance; what the coordinator says is about all of
-//! them. On the way an agent is killed, and at the end one of them has no DNS.
+//! them. On the way an agent is killed, and at the end one of them has no IPv6 and one no DNS.
 //!
 //! The programs are those that were built beside this test.
 
@@ -18,6 +18,7 @@ use std::fs::{self, File};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,7 @@ use bailiwick_rpc::{Link, operator};
 use bailiwick_tests::fleet::follow;
 use bailiwick_tests::internet::server::{ServerPlan, Service};
 use bailiwick_tests::internet::standard::{self, Size};
-use bailiwick_tests::internet::switch::Rule;
+use bailiwick_tests::internet::switch::{Family, Rule};
 use bailiwick_tests::internet::zone::Zone;
 use bailiwick_tests::internet::{Blueprint, Internet, Options, RulePlan, can_run};
 use bailiwick_wire::evidence;
@@ -67,7 +68,7 @@ fn a_fleet_follows_a_change_from_instance_to_instance() -> Result<()> {
         return Ok(());
     };
     let world = World::start()?;
-    let mut fleet = Fleet::start(&world.internet, cli, &coordinator, agent)?;
+    let fleet = Fleet::start(&world.internet, cli, &coordinator, agent)?;
 
     // A zone without fault.
     let healthy = fleet.check("healthy.nl", &[])?;
@@ -88,9 +89,17 @@ fn a_fleet_follows_a_change_from_instance_to_instance() -> Result<()> {
     one.is("PUBLISHING")?;
     one.published(1)?;
 
-    // An agent dies without a word and comes back with what it kept.
-    fleet.kill_and_restart("vantage-asia")?;
+    // An agent dies without a word while it looks, and comes back with what it kept.
+    // That check is about who is left or who is back; the next one is about all.
     world.publish(INSTANCES[1])?;
+    let disturbed = thread::scope(|scope| {
+        let check = scope.spawn(|| fleet.check(ZONE, &expected));
+        thread::sleep(Duration::from_millis(100));
+        fleet.kill_and_restart("vantage-asia")?;
+        check.join().unwrap_or_else(|_| bail!("a check panicked"))
+    })?;
+    disturbed.is("PUBLISHING")?;
+    ensure!(disturbed.voters() >= 2, "{}", disturbed.said["vantages"]);
     let two = fleet.check(ZONE, &expected)?;
     two.is("PUBLISHING")?;
     two.published(2)?;
@@ -114,22 +123,32 @@ fn a_fleet_follows_a_change_from_instance_to_instance() -> Result<()> {
     all.is("CONSISTENT")?;
     all.published(3)?;
 
-    // A vantage point without DNS says nothing about the domain.
-    world.internet.add_rule(RulePlan {
-        from: Some("vantage-asia".to_owned()),
-        rule: Rule {
+    // Vantage points without IPv6, and then without DNS, say nothing about the domain.
+    let without = |host: &str, rule: Rule| {
+        let from = Some(host.to_owned());
+        world.internet.add_rule(RulePlan { from, rule })
+    };
+    without(
+        "vantage-us",
+        Rule {
+            family: Some(Family::V6),
+            ..Rule::default()
+        },
+    )?;
+    let half = fleet.check("healthy.nl", &[])?;
+    half.is("CONSISTENT")?;
+    half.finds_only_about_vantages()?;
+    without(
+        "vantage-asia",
+        Rule {
             port: Some(53),
             ..Rule::default()
         },
-    })?;
+    )?;
     let sick = fleet.check("healthy.nl", &[])?;
     sick.is("CONSISTENT")?;
+    sick.finds_only_about_vantages()?;
     ensure!(sick.voters() == 2, "{}", sick.said["vantages"]);
-    for finding in sick.said["findings"].as_array().context("findings")? {
-        let id = finding["id"].as_str().context("id")?;
-        let of_the_fleet = id.starts_with("vantage-") || id == "quorum-not-met";
-        ensure!(of_the_fleet, "{finding:#}");
-    }
     Ok(())
 }
 
@@ -252,7 +271,7 @@ struct Fleet<'w> {
     cli: PathBuf,
     agent: PathBuf,
     folder: TempDir,
-    agents: Vec<(&'static str, Running)>,
+    agents: Mutex<Vec<(&'static str, Running)>>,
     _coordinator: Running,
 }
 
@@ -293,12 +312,12 @@ impl<'w> Fleet<'w> {
         serve.arg("serve").arg("--dir").arg(&own);
         let log = folder.path().join("coordinator.log");
         let running = background(internet, "coordinator", &mut serve, &log)?;
-        let mut fleet = Self {
+        let fleet = Self {
             internet,
             cli,
             agent,
             folder,
-            agents: Vec::new(),
+            agents: Mutex::default(),
             _coordinator: running,
         };
         fleet.wait("No agent yet")?;
@@ -313,7 +332,7 @@ impl<'w> Fleet<'w> {
         Ok(fleet)
     }
 
-    fn start_agent(&mut self, host: &'static str, arguments: &[&str]) -> Result<()> {
+    fn start_agent(&self, host: &'static str, arguments: &[&str]) -> Result<()> {
         let mut command = Command::new(&self.agent);
         command
             .arg("--state-dir")
@@ -321,13 +340,17 @@ impl<'w> Fleet<'w> {
         command.args(arguments);
         let log = self.folder.path().join(format!("{host}.log"));
         let running = background(self.internet, host, &mut command, &log)?;
-        self.agents.push((host, running));
+        self.agents().push((host, running));
         Ok(())
     }
 
+    fn agents(&self) -> MutexGuard<'_, Vec<(&'static str, Running)>> {
+        self.agents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Ends an agent with SIGKILL and starts it with what it kept.
-    fn kill_and_restart(&mut self, host: &'static str) -> Result<()> {
-        self.agents.retain(|(name, _)| *name != host);
+    fn kill_and_restart(&self, host: &'static str) -> Result<()> {
+        self.agents().retain(|(name, _)| *name != host);
         self.wait("3 agents, 2 connected")?;
         self.start_agent(host, &[])?;
         self.wait("3 agents, 3 connected")
@@ -509,6 +532,15 @@ impl Verdict {
     fn finds(&self, id: &str) -> bool {
         let findings = self.said["findings"].as_array();
         findings.is_some_and(|findings| findings.iter().any(|finding| finding["id"] == id))
+    }
+
+    fn finds_only_about_vantages(&self) -> Result<()> {
+        for finding in self.said["findings"].as_array().context("findings")? {
+            let id = finding["id"].as_str().context("id")?;
+            let of_the_fleet = id.starts_with("vantage-") || id == "quorum-not-met";
+            ensure!(of_the_fleet, "{finding:#}");
+        }
+        Ok(())
     }
 
     /// How many vantage points had a voice.

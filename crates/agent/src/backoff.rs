@@ -66,6 +66,25 @@ mod tests {
     }
 
     #[test]
+    fn a_flapping_link_makes_few_handshakes() {
+        // Each session lasts a second; the pauses are those of many agents over ten minutes.
+        let mut handshakes = 0;
+        for agent in 0..1000_u32 {
+            let mut backoff = Backoff::new(Retry::default());
+            let mut chance = f64::from(agent) / 1000.0;
+            let mut now = Duration::ZERO;
+            while now < Duration::from_secs(600) {
+                handshakes += 1;
+                chance = (chance * 997.0 + 0.618).fract();
+                let session = Duration::from_secs(1);
+                now += session + backoff.pause(session, chance);
+            }
+        }
+        let per_minute = f64::from(handshakes) / 1000.0 / 10.0;
+        assert!(per_minute <= 3.0, "{per_minute} handshakes a minute");
+    }
+
+    #[test]
     fn a_pause_is_any_part_of_the_whole() {
         for (chance, milliseconds) in [(0.0, 0), (0.5, 500), (0.999, 999)] {
             let pause = Backoff::new(Retry::default()).pause(Duration::ZERO, chance);

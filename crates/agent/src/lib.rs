@@ -99,6 +99,7 @@ pub async fn run(settings: Settings, stop: impl Future<Output = ()>) -> Result<(
         boot: rand::random(),
         stale: false,
         unknown: None,
+        durable: true,
     };
     tokio::select! {
         () = worker.run(changes) => {}

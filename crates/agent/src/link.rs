@@ -71,6 +71,8 @@ enum End {
     Farewell { reason: String, pause: Duration },
     #[error("the certificate is new")]
     Renewed,
+    #[error("the coordinator is told in a new session that reports are in memory only")]
+    Degraded,
     #[error(transparent)]
     Answer(#[from] MemberError),
 }
@@ -115,6 +117,8 @@ pub(crate) struct Link {
     pub(crate) stale: bool,
     /// When the coordinator did not know the certificate, and a new one was asked for.
     pub(crate) unknown: Option<Instant>,
+    /// What the coordinator was told of the spool.
+    pub(crate) durable: bool,
 }
 
 impl Link {
@@ -125,7 +129,8 @@ impl Link {
             let began = Instant::now();
             let Err(end) = self.try_once().await;
             let pause = match &end {
-                End::Renewed => {
+                // If that came at once, it may come again and again.
+                End::Renewed if began.elapsed() >= self.settings.retry.first => {
                     tracing::info!("the certificate was renewed");
                     continue;
                 }
@@ -207,6 +212,7 @@ impl Link {
 
     async fn session(&mut self, connection: &Connection) -> Result<Infallible, End> {
         let (say, said) = mpsc::channel(OUTBOX);
+        self.durable = self.keeper.kept().borrow().durable;
         // The channel is empty and has its other end here.
         let _ = say.try_send(self.hello());
         let mut client = connection.agent();
@@ -240,6 +246,8 @@ impl Link {
         let reading = listen(heard, self.keeper.clone(), self.deltas.clone(), grant);
         let telling = tell(&mut self.progress, say);
         let mut renew_at = self.renew_at;
+        let mut kept = self.keeper.kept();
+        let said = self.durable;
         let identity = {
             let mut reading = std::pin::pin!(reading);
             let mut delivering = std::pin::pin!(delivery.run());
@@ -253,6 +261,9 @@ impl Link {
                     end = &mut reading => return Err(end),
                     Gone = &mut delivering => return Err(End::Closed),
                     () = &mut telling => return Err(End::Closed),
+                    Ok(_) = kept.wait_for(|kept| kept.durable != said) => {
+                        return Err(End::Degraded);
+                    }
                     renewed = renewal => match renewed {
                         Ok(identity) => break identity,
                         Err(end) => {
@@ -279,7 +290,7 @@ impl Link {
             plan_revision: *self.revision.borrow(),
             clock_us: self.settings.clock.now().0,
             lab: self.settings.allow_special_use,
-            durable: self.keeper.kept().borrow().durable,
+            durable: self.durable,
         };
         FromAgent {
             kind: Some(from_agent::Kind::Hello(hello)),

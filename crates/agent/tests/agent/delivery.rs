@@ -207,3 +207,21 @@ async fn batches_are_bounded() {
     agent.stop().await;
     coordinator.stop().await;
 }
+
+#[tokio::test]
+async fn a_broken_disk_is_told_and_stops_nothing() {
+    let coordinator = Coordinator::start().await;
+    let mut agent = Agent::joined(&coordinator, coordinator.address).await;
+    agent.start();
+    assert!(coordinator.sessions(1).await[0].hello.durable);
+    std::fs::remove_dir_all(agent.path().join("spool")).unwrap();
+    coordinator.plan(vec![once(1)]);
+    coordinator.reports(1).await;
+    let met = coordinator.sessions(2).await;
+    assert!(!met[1].hello.durable);
+    coordinator.plan(vec![once(2)]);
+    let reports = coordinator.reports(2).await;
+    assert!(reports.iter().any(|a| a.id.seq == 2));
+    agent.stop().await;
+    coordinator.stop().await;
+}

@@ -65,20 +65,6 @@ fn each_command_tells_what_the_coordinator_said() {
             &["fra-1: banned", "2026-09-21T14:15:00Z"],
         ),
         (
-            &["agents", "invite", "fra-9"],
-            "invitation/1",
-            &[
-                "bw1.aaaa.bbbb.cccc.dddd.eeee\n",
-                "bailiwick-agent join -",
-                "2026-09-21T15:13:20Z",
-            ],
-        ),
-        (
-            &["operator", "invite", "alice", "--role", "viewer"],
-            "invitation/1",
-            &["bw1.aaaa", "bailiwick operator join -", "role viewer"],
-        ),
-        (
             &["status"],
             "status/1",
             &["2 of 3 agents connected", "two agents share a network"],
@@ -101,6 +87,36 @@ fn each_command_tells_what_the_coordinator_said() {
         }
         let object = good_json(&toy, &[words, &["--output", "json"][..]].concat());
         assert_eq!(object["schema"], format!("bailiwick.{schema}"), "{words:?}");
+    }
+}
+
+#[test]
+fn an_invitation_is_one_string_and_advice_for_people() {
+    let toy = Toy::start();
+    let cases: &[(&[&str], &[&str])] = &[
+        (
+            &["agents", "invite", "fra-9", "--approve"],
+            &[
+                "agent fra-9",
+                "bailiwick-agent join -",
+                "bailiwick agents approve fra-9",
+            ],
+        ),
+        (
+            &["operator", "invite", "alice", "--role", "viewer"],
+            &["operator alice (role viewer)", "bailiwick operator join -"],
+        ),
+    ];
+    for (words, advice) in cases {
+        let output = toy.run(words);
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        assert_eq!(out(&output), "bw1.aaaa.bbbb.cccc.dddd.eeee\n", "as $(…)");
+        for word in advice.iter().chain(&["2026-09-21T15:13:20Z"]) {
+            assert!(err(&output).contains(word), "{word} in {}", err(&output));
+        }
+        let object = good_json(&toy, &[words, &["--output", "json"][..]].concat());
+        assert_eq!(object["schema"], "bailiwick.invitation/1");
+        assert_eq!(object["join"], "bw1.aaaa.bbbb.cccc.dddd.eeee");
     }
 }
 

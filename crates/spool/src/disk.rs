@@ -40,7 +40,8 @@ pub trait Disk {
     ///
     /// # Errors
     ///
-    /// Any that the system has; those of [`is_full`] mean that there is no space.
+    /// Any that the system has; the kinds `StorageFull`, `QuotaExceeded` and `FileTooLarge` mean that
+    /// there is no space.
     fn write_at(&mut self, name: &str, at: u64, octets: &[u8]) -> io::Result<usize>;
 
     /// Cuts a file.

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use bailiwick_core::check::{Check, CheckId};
 use bailiwick_rpc::{Link, operator};
-use bailiwick_tests::fleet::follow;
+use bailiwick_tests::fleet::{folder, follow};
 use bailiwick_tests::internet::server::{ServerPlan, Service};
 use bailiwick_tests::internet::standard::{self, Size};
 use bailiwick_tests::internet::switch::{Family, Rule};
@@ -293,13 +293,7 @@ impl<'w> Fleet<'w> {
         coordinator: &Path,
         agent: PathBuf,
     ) -> Result<Self> {
-        // A coordinator refuses reports where the disk is nearly full, and what else
-        // fills this machine's is not under test.
-        let memory = Path::new("/dev/shm");
-        let folder = match memory.is_dir() {
-            true => tempfile::tempdir_in(memory)?,
-            false => tempfile::tempdir()?,
-        };
+        let folder = folder()?;
         let own = folder.path().join("coordinator");
         let mut init = Command::new(coordinator);
         init.args(["init", "--public", COORDINATOR, "--dir"])

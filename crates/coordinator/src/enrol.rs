@@ -128,7 +128,8 @@ impl Enrolment {
                 return Err(format!("{} was away too long", agent.name.0));
             }
             let identity = self.agent(&agent.name, &key).await?;
-            shared.roster.refresh().await.map_err(|e| e.to_string())?;
+            let looked = shared.roster.look_at(&agent.name).await;
+            looked.map_err(|error| error.to_string())?;
             return Ok(identity);
         }
         let operator = shared.store.operator_by_key(hash).await;

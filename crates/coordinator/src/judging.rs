@@ -19,8 +19,6 @@ use crate::{Shared, clock};
 
 /// The port of DNS (RFC 1035, section 4.2), for lines that repeat a question.
 const PORT: u16 = 53;
-/// The version of the rules.
-pub(crate) const POLICY: u32 = 1;
 /// How far a clock may be off (control C1), in nanoseconds.
 const SKEW: u64 = 2_000_000_000;
 
@@ -140,12 +138,12 @@ fn judged(reports: Vec<Report>, places: &[(VantageId, Place)]) -> Result<Judged,
         port: PORT,
     };
     let known = places.iter().map(|(vantage, place)| (vantage, place));
-    let head = evidence::to_head(&verdict.check, known, POLICY, Bytes::new());
+    let head = evidence::to_head(&verdict.check, known, Policy::VERSION, Bytes::new());
     let judgement = Judgement {
         state: verdict.state.to_string(),
         exit_code: verdict.state.exit_code(),
         headline: verdict.headline.clone(),
-        policy: POLICY,
+        policy: Policy::VERSION,
         judged: clock::now(),
         verdict: bailiwick_render::json::check(&page).into(),
         places: head.encode_to_vec().into(),

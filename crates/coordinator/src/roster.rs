@@ -78,6 +78,17 @@ impl Roster {
         Ok(())
     }
 
+    /// Draws one agent anew: thousands may connect at once, and none of them needs all others.
+    pub(crate) async fn look_at(&self, name: &VantageId) -> Result<(), Error> {
+        let agent = self.store.agent(name).await?;
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        match agent {
+            Some(agent) => known.agents.insert(name.clone(), agent),
+            None => known.agents.remove(name),
+        };
+        Ok(())
+    }
+
     /// Returns an agent as it was known last.
     pub(crate) fn agent(&self, name: &VantageId) -> Option<Agent> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);

@@ -20,6 +20,7 @@ use bailiwick_core::{
 };
 use bailiwick_rpc::agent::Progress;
 use bailiwick_store::{CheckRecord, Judgement, Store};
+use bailiwick_verdict::Policy;
 use bailiwick_wire::{proto::report::v1 as pb, report};
 use prost::{Message as _, bytes::Bytes};
 use tokio::sync::{Notify, broadcast};
@@ -257,7 +258,7 @@ impl Shared {
             state: "INCONCLUSIVE".to_owned(),
             exit_code: 40,
             headline: why.clone(),
-            policy: crate::judging::POLICY,
+            policy: Policy::VERSION,
             judged: clock::now(),
             verdict: Bytes::new(),
             places: Bytes::new(),

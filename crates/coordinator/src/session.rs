@@ -220,7 +220,7 @@ impl<'a> Talk<'a> {
             .await
             .map_err(unavailable)?;
         shared.clones.note(&name, session.takeovers);
-        shared.roster.refresh().await.map_err(unavailable)?;
+        shared.roster.look_at(&name).await.map_err(unavailable)?;
         let open = shared.sessions.open(&name, session.epoch);
         tracing::info!(
             agent = name.0,
@@ -410,7 +410,11 @@ impl<'a> Talk<'a> {
                 agent = self.name.0,
                 "EQUIVOCATION: two reports were sent as one"
             );
-            self.shared.roster.refresh().await.map_err(unavailable)?;
+            self.shared
+                .roster
+                .look_at(&self.name)
+                .await
+                .map_err(unavailable)?;
         }
         for arrival in arrivals {
             self.shared.arrived(arrival);

@@ -175,3 +175,26 @@ async fn what_nobody_asked_for_is_not_kept_and_not_sent_again() -> Result<()> {
         .await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_check_is_not_disturbed_by_another_of_its_identity() -> Result<()> {
+    let scenario = scenario("w03-one-instance-lags");
+    let fleet = Fleet::start().await?;
+    let player = fleet.join("fra-1", &[]).await?;
+    let mut session = player.session().await?;
+    let report = scenario.run(SEED).remove(0);
+    let playing = async {
+        let (check, round) = session.asked().await?;
+        let again = fleet.check(&scenario.check, "json").await;
+        assert!(again.is_err(), "it is open");
+        session
+            .report(answer(report, &check, round, "fra-1"))
+            .await?;
+        anyhow::Ok(())
+    };
+    let (followed, played) = tokio::join!(fleet.check(&scenario.check, "json"), playing);
+    played?;
+    let reported = i32::from(operator::VantageState::Reported);
+    assert_eq!(followed?.rows["fra-1"].state, reported);
+    Ok(())
+}

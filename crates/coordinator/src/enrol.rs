@@ -20,6 +20,7 @@ use crate::{Shared, clock, networks::Network};
 
 /// How long after its last certificate a key may still ask for another.
 const REAUTHENTICATION: Duration = Duration::from_hours(30 * 24);
+
 /// The service for whoever has no certificate that is valid.
 #[derive(Clone, Debug)]
 pub(crate) struct Enrolment(pub(crate) Arc<Shared>);

@@ -100,8 +100,8 @@ impl OperatorService for Operators {
             }
         };
         let chosen = self.0.choose(&message.labels, wanted)?;
-        let round = self.0.start(check, &chosen, audit).await?;
-        Ok(Response::new(self.0.follow(&round, chosen, view)))
+        let (round, events) = self.0.start(check, &chosen, audit).await?;
+        Ok(Response::new(self.0.follow(&round, events, chosen, view)))
     }
 
     async fn list_checks(
@@ -418,7 +418,7 @@ impl Shared {
         check: Check,
         chosen: &Chosen,
         audit: Audit,
-    ) -> Result<Arc<Round>, Status> {
+    ) -> Result<(Arc<Round>, broadcast::Receiver<Event>), Status> {
         let asked: BTreeSet<_> = chosen.agents.keys().cloned().collect();
         let sent = report::to_check(&check);
         let item = PlanItem {
@@ -443,25 +443,29 @@ impl Shared {
         let until = Instant::now() + check.timeout + GRACE;
         // Before the plans say so: a report may be here before this call has ended.
         let round = self.rounds.begin(check, asked);
+        let round = round.ok_or_else(|| status(Error::Exists { what: "check" }))?;
+        // A round can be over before whoever asked follows it.
+        let events = round.watch();
         if let Err(error) = self.store.create_check(&new, &audit).await {
             self.rounds.forget(new.id);
             return Err(status(error));
         }
         self.sessions.plan_changed(&round.asked);
         tokio::spawn(Arc::clone(self).hold(Arc::clone(&round), until));
-        Ok(round)
+        Ok((round, events))
     }
 
     /// Tells a watcher everything until the verdict.
     fn follow(
         self: &Arc<Self>,
         round: &Arc<Round>,
+        events: broadcast::Receiver<Event>,
         chosen: Chosen,
         view: operator::View,
     ) -> Out<operator::CheckEvent> {
         let (to, from) = mpsc::channel(WAITING);
         let mut watcher = Watcher {
-            events: round.watch(),
+            events,
             rows: rows(&chosen),
             began: Instant::now(),
             view,

@@ -146,8 +146,12 @@ impl Rounds {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens a round.
-    pub(crate) fn begin(&self, check: Check, asked: BTreeSet<VantageId>) -> Arc<Round> {
+    /// Opens a round; `None` if the check has one that is open.
+    pub(crate) fn begin(&self, check: Check, asked: BTreeSet<VantageId>) -> Option<Arc<Round>> {
+        let mut open = self.open();
+        if open.contains_key(&check.id) {
+            return None;
+        }
         self.remember(check.id, Arc::new(asked.clone()));
         let round = Arc::new(Round {
             asked,
@@ -157,8 +161,8 @@ impl Rounds {
             events: broadcast::channel(EVENTS).0,
             check,
         });
-        self.open().insert(round.check.id, Arc::clone(&round));
-        round
+        open.insert(round.check.id, Arc::clone(&round));
+        Some(round)
     }
 
     /// Returns whether a vantage point was asked in a check, not too long ago.
@@ -328,8 +332,10 @@ impl Shared {
                 continue;
             };
             let left = record.deadline.0.saturating_sub(clock::now().0);
-            let until = Instant::now() + Duration::from_micros(left) + GRACE;
-            let round = self.rounds.begin(check, record.asked.clone());
+            let until = Instant::now() + Duration::from_micros(left);
+            let Some(round) = self.rounds.begin(check, record.asked.clone()) else {
+                continue;
+            };
             for report in self.stored(&record).await.unwrap_or_default() {
                 round.accept(report, Instant::now());
             }

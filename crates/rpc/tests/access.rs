@@ -2,109 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
+mod matrix;
 mod toy;
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, SystemTime},
-};
+use std::time::SystemTime;
 
 use bailiwick_rpc::{
-    Authority, Coordinator, Credentials, DESCRIPTORS, Kind, Link, TrustDomain,
+    Authority, DESCRIPTORS, Kind, Link, TrustDomain,
     access::{RULES, Role, Standing},
 };
 use prost::Message;
-use prost_types::{FileDescriptorSet, MethodDescriptorProto};
-use tonic::{Code, Request, transport::Channel};
-use tonic_prost::ProstCodec;
+use prost_types::FileDescriptorSet;
+use tonic::Code;
 
+use matrix::{all, is_refusal, methods};
 use toy::{Toy, credentials};
-
-/// Methods with who gets through, as `reliability` says it, in words of [`Callers`].
-const EXPECTED: &[(&str, &str)] = &[
-    ("/bailiwick.agent.v1.EnrolmentService/Enroll", "nobody"),
-    ("/bailiwick.agent.v1.EnrolmentService/Renew", "nobody agent"),
-    ("/bailiwick.agent.v1.AgentService/Session", "agent"),
-    (
-        "/bailiwick.operator.v1.OperatorService/CreateCheck",
-        "operator admin local",
-    ),
-    (
-        "/bailiwick.operator.v1.OperatorService/ListChecks",
-        "viewer operator admin local",
-    ),
-    (
-        "/bailiwick.operator.v1.OperatorService/GetEvidence",
-        "viewer operator admin local",
-    ),
-    (
-        "/bailiwick.operator.v1.OperatorService/ListAgents",
-        "viewer operator admin local",
-    ),
-    (
-        "/bailiwick.operator.v1.OperatorService/GetAgent",
-        "viewer operator admin local",
-    ),
-    (
-        "/bailiwick.operator.v1.OperatorService/InviteAgent",
-        "admin local",
-    ),
-    (
-        "/bailiwick.operator.v1.OperatorService/ApproveAgent",
-        "admin local",
-    ),
-    (
-        "/bailiwick.operator.v1.OperatorService/BanAgent",
-        "admin local",
-    ),
-    (
-        "/bailiwick.operator.v1.OperatorService/InviteOperator",
-        "admin local",
-    ),
-    (
-        "/bailiwick.operator.v1.OperatorService/GetStatus",
-        "viewer operator admin local",
-    ),
-    (
-        "/grpc.health.v1.Health/Check",
-        "nobody agent banned-agent unknown-agent viewer operator admin banned-operator \
-         unknown-operator local",
-    ),
-    (
-        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-        "viewer operator admin local",
-    ),
-    // Served by nobody: it would be a stream for everybody.
-    ("/grpc.health.v1.Health/Watch", ""),
-    ("/grpc.health.v1.Health/List", ""),
-];
-
-/// Who are told that they are not known.
-const UNKNOWN: [&str; 3] = ["nobody", "unknown-agent", "unknown-operator"];
-
-fn methods(descriptors: &[u8]) -> Vec<(String, MethodDescriptorProto)> {
-    let set = FileDescriptorSet::decode(descriptors).unwrap();
-    let mut methods = Vec::new();
-    for file in set.file {
-        let package = file.package.clone().unwrap();
-        for service in file.service {
-            let service_name = service.name().to_owned();
-            for method in service.method {
-                let path = format!("/{package}.{service_name}/{}", method.name());
-                methods.push((path, method));
-            }
-        }
-    }
-    methods
-}
-
-fn all_methods() -> Vec<(String, MethodDescriptorProto)> {
-    let mut all = methods(DESCRIPTORS);
-    all.extend(methods(tonic_health::pb::FILE_DESCRIPTOR_SET));
-    all.extend(methods(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET));
-    assert!(all.len() >= 15);
-    all
-}
 
 #[test]
 fn each_call_of_ours_has_one_row_and_no_row_is_left_over() {
@@ -113,11 +25,11 @@ fn each_call_of_ours_has_one_row_and_no_row_is_left_over() {
     let mut once = rows.clone();
     once.dedup();
     assert_eq!(rows, once);
-    let all = all_methods();
-    for row in &rows {
+    let all = all();
+    for path in &rows {
         assert!(
-            all.iter().any(|(path, _)| path == row),
-            "{row} is not served"
+            all.iter().any(|(row, _)| row.path == *path),
+            "{path} is not served"
         );
     }
     for (path, _) in methods(DESCRIPTORS) {
@@ -169,26 +81,17 @@ async fn every_call_as_everybody() {
     let toy = Toy::start_with(authority, Some(&socket)).await;
     let links = callers(&toy, &socket).await;
     assert_eq!(links.len(), 10);
-    let expected: BTreeMap<&str, &str> = EXPECTED.iter().copied().collect();
     let mut asked = 0;
-    for (path, method) in all_methods() {
-        let through = expected
-            .get(path.as_str())
-            .unwrap_or_else(|| panic!("{path}: say in this test who may call it"));
+    for (row, method) in all() {
         for (who, link) in &links {
-            let wanted = if through.split(' ').any(|word| word == *who) {
-                None
-            } else if UNKNOWN.contains(who) {
-                Some(Code::Unauthenticated)
-            } else {
-                Some(Code::PermissionDenied)
-            };
-            let refusal = refusal(link.channel(), &path, &method).await;
-            assert_eq!(refusal, wanted, "{who} calls {path}");
+            // Through to a service, or to where there is none on this listener.
+            let refused = matrix::call(link.channel(), row, &method).await.err();
+            let refused = refused.filter(is_refusal).map(|status| status.code());
+            assert_eq!(refused, row.refusal(who), "{who} calls {}", row.path);
             asked += 1;
         }
     }
-    assert_eq!(asked, 10 * all_methods().len());
+    assert_eq!(asked, 10 * all().len());
     toy.stop().await;
 }
 
@@ -222,26 +125,6 @@ async fn callers(toy: &Toy, socket: &std::path::Path) -> Vec<(&'static str, Link
     links
 }
 
-/// Calls with an empty message. None if the call got through to a service, or to where there is
-/// none on this listener; else what access says.
-async fn refusal(channel: Channel, path: &str, method: &MethodDescriptorProto) -> Option<Code> {
-    let mut grpc = tonic::client::Grpc::new(channel);
-    grpc.ready().await.unwrap();
-    let path = path.parse().unwrap();
-    let codec = ProstCodec::<(), ()>::default();
-    let status = if method.server_streaming() {
-        match grpc.server_streaming(Request::new(()), path, codec).await {
-            Ok(answer) => answer.into_inner().message().await.err(),
-            Err(status) => Some(status),
-        }
-    } else {
-        grpc.unary(Request::new(()), path, codec).await.err()
-    };
-    status
-        .filter(|status| status.message().starts_with("who calls"))
-        .map(|status| status.code())
-}
-
 #[tokio::test]
 async fn services_are_on_their_own_listener_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -267,80 +150,7 @@ async fn services_are_on_their_own_listener_alone() {
 #[tokio::test]
 async fn a_certificate_that_does_not_fit_gets_no_further_than_the_handshake() {
     let toy = Toy::start().await;
-    let now = SystemTime::now();
-    let ours = &toy.kept.authority;
-    let same_name = Authority::create(TrustDomain::default(), now).unwrap();
-    let elsewhere = Authority::create("b.test".parse().unwrap(), now).unwrap();
-    let yesterday = now - Duration::from_secs(25 * 3600);
-    let tomorrow = now + Duration::from_secs(3600);
     let (agents, operators) = (toy.for_agents(), toy.for_operators());
-    let agent = |authority, now| credentials(authority, Kind::Agent, "a", now);
-    let operator = |authority, now| credentials(authority, Kind::Operator, "a", now);
-    let cases: Vec<(&Coordinator, Option<Credentials>, &str, &str)> = vec![
-        (
-            &agents,
-            Some(operator(ours, now)),
-            "access denied",
-            "an operator comes to the agents",
-        ),
-        (
-            &operators,
-            Some(agent(ours, now)),
-            "access denied",
-            "an agent comes to the operators",
-        ),
-        (
-            &operators,
-            None,
-            "join first",
-            "nobody comes to the operators",
-        ),
-        (
-            &agents,
-            Some(agent(&same_name, now)),
-            "bad certificate",
-            "another root, same names",
-        ),
-        (
-            &agents,
-            Some(agent(&elsewhere, now)),
-            "unknown authority",
-            "another trust domain",
-        ),
-        (
-            &agents,
-            Some(agent(ours, yesterday)),
-            "not valid at this time",
-            "ended an hour ago",
-        ),
-        (
-            &operators,
-            Some(operator(ours, yesterday)),
-            "not valid at this time",
-            "ended half a day ago",
-        ),
-        (
-            &agents,
-            Some(agent(ours, tomorrow)),
-            "not valid at this time",
-            "begins in 55 minutes",
-        ),
-        (
-            &agents,
-            Some(toy.server_credentials()),
-            "bad certificate",
-            "a server as a client",
-        ),
-        (
-            &operators,
-            Some(toy.server_credentials()),
-            "bad certificate",
-            "a server as a client",
-        ),
-    ];
-    for (door, own, wanted, why) in cases {
-        let error = door.connect(own.as_ref()).await.unwrap_err().to_string();
-        assert!(error.contains(wanted), "{why}: {error}");
-    }
+    matrix::certificates_that_do_not_fit(&agents, &operators, &toy.kept.authority).await;
     toy.stop().await;
 }

@@ -51,7 +51,10 @@ pub struct Fleet {
     pub coordinator: Coordinator,
     /// Where it keeps things.
     pub store: Arc<dyn Store>,
-    socket: PathBuf,
+    /// The one that it vouches with.
+    pub authority: Authority,
+    /// Where operators of this machine come in.
+    pub socket: PathBuf,
     _folder: tempfile::TempDir,
 }
 
@@ -62,11 +65,20 @@ impl Fleet {
     ///
     /// Fails if it cannot listen.
     pub async fn start() -> Result<Self> {
+        Self::start_as(|_| {}).await
+    }
+
+    /// As [`Fleet::start`], with other settings.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it cannot listen.
+    pub async fn start_as(change: impl FnOnce(&mut Config)) -> Result<Self> {
         let folder = folder()?;
         let socket = folder.path().join("coordinator.sock");
         let store =
             bailiwick_store::open(&Location::Sqlite(folder.path().join("store.db"))).await?;
-        let config = Config {
+        let mut config = Config {
             agents: "127.0.0.1:0".parse()?,
             operators: None,
             socket: Some(socket.clone()),
@@ -75,12 +87,17 @@ impl Fleet {
             networks: Networks::default(),
             lab: true,
         };
+        change(&mut config);
         let authority = Authority::create(TrustDomain::default(), SystemTime::now())?;
+        // Kept, so that a test can give certificates as the coordinator does.
+        let kept = folder.path().join("authority");
+        authority.save(&kept)?;
         let key = TokenKey::generate()?;
         let coordinator = Coordinator::start(config, authority, key, Arc::clone(&store)).await?;
         Ok(Self {
             coordinator,
             store,
+            authority: Authority::load(&kept)?,
             socket,
             _folder: folder,
         })

@@ -8,6 +8,8 @@
     reason = "each test uses a part, and one that cannot go on fails here"
 )]
 
+mod credentials;
+
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
@@ -21,8 +23,8 @@ use std::{
 };
 
 use bailiwick_rpc::{
-    AgentListener, Authority, Caller, Coordinator, Credentials, HostPort, Invitation, Key, Kind,
-    Name, OperatorListener, Peer, Proof, Purpose, Secret, ServerTls, TokenKey, Trust, TrustDomain,
+    AgentListener, Authority, Caller, Coordinator, Credentials, HostPort, Invitation, Kind, Name,
+    OperatorListener, Peer, Proof, Purpose, Secret, ServerTls, TokenKey, Trust, TrustDomain,
     access::{Access, Role, Standing, Standings},
     agent::{
         self, EnrollRequest, FromAgent, Identity, RenewRequest, ToAgent, Welcome,
@@ -35,6 +37,8 @@ use bailiwick_rpc::{
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
+
+pub use credentials::credentials;
 
 type Out<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -164,28 +168,9 @@ impl Toy {
         credentials(&self.kept.authority, kind, member, SystemTime::now())
     }
 
-    /// What a server of the trust domain shows.
-    pub fn server_credentials(&self) -> Credentials {
-        let identity = self.kept.authority.server(SystemTime::now()).unwrap();
-        identity.credentials().clone()
-    }
-
     pub fn agent(&self, member: &str) -> Credentials {
         self.member(Kind::Agent, member, Standing::Agent)
     }
-}
-
-pub fn credentials(
-    authority: &Authority,
-    kind: Kind,
-    member: &str,
-    now: SystemTime,
-) -> Credentials {
-    let key = Key::generate().unwrap();
-    let issued = authority
-        .issue(kind, &name(member), &key.public(), now)
-        .unwrap();
-    Credentials::new(issued.chain, &key)
 }
 
 /// What an agent says first.

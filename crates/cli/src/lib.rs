@@ -60,7 +60,7 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 if json {
                     let code = bailiwick_host::exit_code(error);
                     // The error is on standard error in any case.
-                    let _ = emit(&json::error(code, &format!("{error:#}")));
+                    let _ = emit(&json::error(code, &bailiwick_host::told(error)));
                 }
             })
         }),

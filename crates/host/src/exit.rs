@@ -17,6 +17,23 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// Returns what went wrong and why, each cause once: some libraries repeat theirs.
+#[must_use]
+pub fn told(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    let mut before = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if before.is_empty() {
+            told.clone_from(&cause);
+        } else if !before.ends_with(&cause) {
+            told = format!("{told}: {cause}");
+        }
+        before = cause;
+    }
+    told
+}
+
 /// Returns the exit code of a program that ends with this error.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> u8 {
@@ -31,6 +48,28 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 mod tests {
     use super::*;
     use anyhow::anyhow;
+
+    #[test]
+    fn each_cause_is_told_once() {
+        let cases = [
+            (anyhow!("no socket"), "no socket", "alone"),
+            (
+                anyhow!("refused").context("no socket"),
+                "no socket: refused",
+                "with its cause",
+            ),
+            (
+                anyhow!("refused")
+                    .context("no socket: refused")
+                    .context("no agent"),
+                "no agent: no socket: refused",
+                "a cause in the text of what it caused",
+            ),
+        ];
+        for (error, expected, why) in cases {
+            assert_eq!(told(&error), expected, "{why}");
+        }
+    }
 
     #[test]
     fn only_a_mistake_of_the_user_is_a_usage_error() {

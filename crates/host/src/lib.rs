@@ -16,7 +16,7 @@ mod stop;
 
 use std::{future::Future, process::ExitCode};
 
-pub use exit::{FAILURE, USAGE, Usage, exit_code};
+pub use exit::{FAILURE, USAGE, Usage, exit_code, told};
 pub use stop::stopped;
 
 /// Runs a program and says how it ended.
@@ -32,7 +32,7 @@ pub fn run(
     match main() {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("{program}: {error:#}");
+            eprintln!("{program}: {}", told(&error));
             ExitCode::from(exit_code(&error))
         }
     }

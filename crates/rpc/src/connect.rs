@@ -269,7 +269,7 @@ impl Link {
 pub enum IdentityError {
     /// The coordinator refuses.
     #[error("the coordinator refuses: {}", .0.message())]
-    Refused(#[from] Box<tonic::Status>),
+    Refused(Box<tonic::Status>),
     /// The pin of the invitation was not proved on this connection.
     #[error("the secret was not sent: the pin of the invitation was not proved")]
     NotProved,

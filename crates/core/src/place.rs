@@ -241,10 +241,12 @@ impl Place {
         self.max(other)
     }
 
-    /// Returns the network of its address: 24 bits of IPv4, 48 of IPv6.
+    /// Returns the network of its address: 24 bits of IPv4, 48 of IPv6. A loopback address is in
+    /// none: whoever runs agents beside their coordinator says by labels where they stand.
     #[must_use]
     pub fn prefix(&self) -> Option<IpAddr> {
-        self.address.map(|address| match address {
+        let address = self.address.filter(|address| !address.is_loopback());
+        address.map(|address| match address {
             IpAddr::V4(v4) => Ipv4Addr::from(u32::from(v4) & 0xffff_ff00).into(),
             IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) >> 80 << 80).into(),
         })
@@ -367,6 +369,12 @@ mod tests {
                 at(place("asn=64501"), "2001:db8:2::1"),
                 true,
                 "another /48",
+            ),
+            (
+                at(place("asn=64500"), "127.0.0.1"),
+                at(place("asn=64501"), "127.0.0.1"),
+                true,
+                "one machine is no network, so the labels decide",
             ),
         ];
         for (one, other, distinct, why) in cases {

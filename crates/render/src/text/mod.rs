@@ -104,8 +104,8 @@ fn seen_from(verdict: &Verdict) -> String {
     let places = verdict.vantages.iter().filter(online).count();
     match (places, verdict.scope) {
         (0, _) => "nothing was seen from here".to_owned(),
-        (_, Scope::Local) => format!("seen from {}", count(places, "network")),
-        (_, Scope::Fleet) => format!("seen from {}", count(places, "vantage point")),
+        (1, Scope::Local) => "seen from 1 network".to_owned(),
+        (_, Scope::Local | Scope::Fleet) => format!("seen from {}", count(places, "vantage point")),
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use bailiwick_core::report::Report;
 use bailiwick_lab::scenario::Scenario;
 use bailiwick_rpc::operator;
-use bailiwick_tests::fleet::{Fleet, Session, answer, envelope};
+use bailiwick_tests::fleet::{Fleet, Player, Session, answer, envelope};
 
 const SEED: u64 = 1;
 
@@ -149,6 +149,34 @@ async fn a_ban_ends_the_stream_and_closes_the_door() -> Result<()> {
     assert!(began.elapsed() < std::time::Duration::from_secs(5));
     assert!(player.session().await.is_err());
     assert!(player.renew().await.is_err(), "the key is worth nothing");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invitation_works_once_and_only_where_it_can_work() -> Result<()> {
+    let fleet = Fleet::start().await?;
+    let mut operator = fleet.operator().await?.operator();
+    let invite = operator::InviteAgentRequest {
+        name: "fra-1".to_owned(),
+        ..operator::InviteAgentRequest::default()
+    };
+    let invited = operator.invite_agent(invite.clone()).await?.into_inner();
+    Player::join(&invited.join).await?;
+    let error = Player::join(&invited.join).await.unwrap_err();
+    assert!(error.to_string().contains("it was used"), "{error:#}");
+
+    let to_nowhere = operator::InviteOperatorRequest {
+        name: "alice".to_owned(),
+        role: "viewer".to_owned(),
+        ..operator::InviteOperatorRequest::default()
+    };
+    let error = operator.invite_operator(to_nowhere).await.unwrap_err();
+    assert!(error.message().contains("operators ="), "{error}");
+
+    let everywhere = Fleet::start_as(|config| config.agents = ([0; 4], 0).into()).await?;
+    let mut operator = everywhere.operator().await?.operator();
+    let error = operator.invite_agent(invite).await.unwrap_err();
+    assert!(error.message().contains("public ="), "{error}");
     Ok(())
 }
 

@@ -42,7 +42,8 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Example: bailiwick-coordinator init --public coordinator.example.org:8443")]
 pub struct Init {
-    /// Where agents find it, as it stands in invitations; may be repeated
+    /// Where agents find it, as it stands in invitations; may be repeated. Needed unless --agents
+    /// is one address
     #[arg(long, value_name = "HOST:PORT")]
     pub public: Vec<HostPort>,
     /// Where it listens for agents

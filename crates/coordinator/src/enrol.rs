@@ -30,14 +30,15 @@ impl EnrolmentService for Enrolment {
     async fn enroll(&self, request: Request<EnrollRequest>) -> Result<Response<Identity>, Status> {
         let source = source(&request)?;
         let message = request.get_ref();
-        let token: TokenId = message.token_id.parse().map_err(|_| refused())?;
-        self.may(source, Some(&token))?;
+        let token: TokenId = message.token_id.parse().map_err(|_| no_invitation())?;
+        self.may(source, Some(&token))
+            .map_err(|_| no_invitation())?;
         let enrolled = self.redeem(&request, token, source).await;
         if let Err(why) = &enrolled {
             self.failed(source, Some(&token));
             tracing::warn!(%source, %token, %why, "enrolment refused");
         }
-        enrolled.map(Response::new).map_err(|_| refused())
+        enrolled.map(Response::new).map_err(|_| no_invitation())
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<Identity>, Status> {
@@ -192,7 +193,15 @@ fn source<T>(request: &Request<T>) -> Result<SocketAddr, Status> {
     Caller::of(request)?.source.ok_or_else(refused)
 }
 
-/// The one answer to all that is not right.
+/// The one answer to all that is not right with an invitation.
+fn no_invitation() -> Status {
+    Status::permission_denied(
+        "this invitation cannot be used: it was used, has ended, is for another network, or there \
+         were too many tries; the coordinator's log says which, and a new one is made there",
+    )
+}
+
+/// The one answer to all that is not right otherwise.
 fn refused() -> Status {
     Status::permission_denied("refused; the coordinator's log says why")
 }

@@ -122,9 +122,9 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// Where agents find this coordinator.
+    /// Where agents find this coordinator. Nobody knows that of one that listens everywhere.
     fn public(&self) -> Vec<HostPort> {
-        if !self.public.is_empty() {
+        if !self.public.is_empty() || self.listening.ip().is_unspecified() {
             return self.public.clone();
         }
         self.listening.to_string().parse().into_iter().collect()

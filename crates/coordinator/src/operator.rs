@@ -246,6 +246,11 @@ impl OperatorService for Operators {
         let audit = self.audit(&request, &what)?;
         let message = request.into_inner();
         let role = bailiwick_store::Role::named(&message.role);
+        if self.0.operators.is_none() {
+            let why = "operators from elsewhere are not let in: write operators = \"[::]:8444\" \
+                       into coordinator.toml and start bailiwick-coordinator again";
+            return Err(Status::failed_precondition(why));
+        }
         let scope = Scope::Operator {
             name: named(&message.name)?.to_string(),
             role: role.ok_or_else(|| invalid("a role is viewer, operator or admin"))?,
@@ -338,6 +343,11 @@ impl Operators {
         let authority = &shared.authority;
         let domain = authority.trust_domain().clone();
         let hosts = shared.public();
+        if hosts.is_empty() {
+            let why = "where agents find this coordinator is not known: write public = \
+                       [\"HOST:PORT\"] into coordinator.toml and start bailiwick-coordinator again";
+            return Err(Status::failed_precondition(why));
+        }
         let invitation = Invitation::new(domain, hosts, authority.pin())
             .map_err(|error| Status::internal(error.to_string()))?;
         let token = NewToken {

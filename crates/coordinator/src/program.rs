@@ -30,13 +30,13 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         let folder = arguments.dir.clone();
         let folder = folder.unwrap_or_else(|| bailiwick_host::paths::state(PROGRAM));
         match &arguments.command {
-            Command::Init(wanted) => init(&folder, wanted),
+            Command::Init(wanted) => init(&folder, wanted, arguments.dir.is_some()),
             Command::Serve(wanted) => serve(&folder, wanted),
         }
     })
 }
 
-fn init(folder: &Path, wanted: &Init) -> Result<u8, anyhow::Error> {
+fn init(folder: &Path, wanted: &Init, named: bool) -> Result<u8, anyhow::Error> {
     let file = folder.join(settings::FILE);
     if file.exists() {
         let there = Usage(format!(
@@ -44,6 +44,11 @@ fn init(folder: &Path, wanted: &Init) -> Result<u8, anyhow::Error> {
             file.display()
         ));
         return Err(there.into());
+    }
+    if wanted.public.is_empty() && wanted.agents.ip().is_unspecified() {
+        let nowhere = "say where agents find this coordinator: --public HOST:PORT (to try it on one \
+                       machine: --agents 127.0.0.1:8443)";
+        return Err(Usage(nowhere.to_owned()).into());
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let authority = Authority::create(wanted.trust_domain.clone(), SystemTime::now())?;
@@ -53,7 +58,10 @@ fn init(folder: &Path, wanted: &Init) -> Result<u8, anyhow::Error> {
     fs::write(&file, settings::text(wanted))
         .with_context(|| format!("cannot write {}", file.display()))?;
     println!("{} is ready.", folder.display());
-    println!("Next: {PROGRAM} serve");
+    match named {
+        true => println!("Next: {PROGRAM} serve --dir {}", folder.display()),
+        false => println!("Next: {PROGRAM} serve"),
+    }
     Ok(0)
 }
 

@@ -23,8 +23,9 @@ fn what_init_makes_serve_reads_and_init_does_not_overwrite() {
     let init = ["init", "--public", "coordinator.example.org:8443"];
     let check = ["serve", "--check-config"];
     // Arguments, exit code, what is said on either stream.
-    let cases: [(&[&str], u8, &str); 4] = [
+    let cases: [(&[&str], u8, &str); 5] = [
         (&check, USAGE, "bailiwick-coordinator init"),
+        (&["init"], USAGE, "--public HOST:PORT"),
         (&init, 0, "is ready"),
         (&check, 0, "is right"),
         (&init, USAGE, "is there already"),

@@ -1,6 +1,9 @@
 //! `bailiwick agents`: the vantage points of a fleet.
 
-use std::time::Duration;
+use std::{
+    io::{IsTerminal as _, stdout},
+    time::Duration,
+};
 
 use bailiwick_core::{place::Place, time::Timestamp};
 use bailiwick_host::Usage;
@@ -104,12 +107,14 @@ pub(crate) fn invitation(
         emit(&json::invitation(&invitation))?;
         return Ok(0);
     }
-    // The string alone is the result, so that another program can be given it; what to do with it
-    // is for people.
+    // The string alone is the result, so that another program can be given it. What to do with it
+    // is for people, and not for a program that was.
     let text = fleet::invitation(&invitation, arguments.style());
     let (join, advice) = text.split_once("\n\n").unwrap_or((&text, ""));
     emit(&format!("{join}\n"))?;
-    eprint!("\n{advice}");
+    if stdout().is_terminal() {
+        eprint!("\n{advice}");
+    }
     Ok(0)
 }
 

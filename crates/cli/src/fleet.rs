@@ -5,7 +5,13 @@
 //!                                            └── HOST:PORT ─ Identity ─┘
 //! ```
 
-use std::{env, fmt, io::ErrorKind, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    env, fmt,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, anyhow};
 use bailiwick_host::{Usage, paths};
@@ -28,6 +34,8 @@ const VARIABLE: &str = "BAILIWICK_COORDINATOR";
 const STATE: &str = "BAILIWICK_STATE";
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a coordinator of this machine may take to start.
+const STARTING: Duration = Duration::from_secs(2);
 /// The largest message of a coordinator, in octets: a verdict with all raw answers.
 const LARGEST: usize = 16 * 1024 * 1024;
 
@@ -116,7 +124,7 @@ pub(crate) fn talk<T>(
 
 async fn connect(door: &Door) -> Result<Link, anyhow::Error> {
     match door {
-        Door::Socket(path) => Link::local(path)
+        Door::Socket(path) => local(path)
             .await
             .map_err(|error| anyhow!(no_socket(door, &error))),
         Door::Remote(host) => {
@@ -128,13 +136,31 @@ async fn connect(door: &Door) -> Result<Link, anyhow::Error> {
     }
 }
 
-/// Says why there is nobody behind a socket.
-fn no_socket(door: &Door, error: &ConnectError) -> String {
-    let kind = error.tried.iter().find_map(|(_, trouble)| match trouble {
+/// Connects to the coordinator of this machine, which may have been started just now.
+async fn local(path: &Path) -> Result<Link, ConnectError> {
+    let until = Instant::now() + STARTING;
+    loop {
+        let nobody = [ErrorKind::NotFound, ErrorKind::ConnectionRefused].map(Some);
+        match Link::local(path).await {
+            Err(error) if nobody.contains(&kind(&error)) && Instant::now() < until => {
+                tokio::time::sleep(STARTING / 20).await;
+            }
+            connected => return connected,
+        }
+    }
+}
+
+/// What the system said when nobody answered.
+fn kind(error: &ConnectError) -> Option<ErrorKind> {
+    error.tried.iter().find_map(|(_, trouble)| match trouble {
         Trouble::NotHere(error) | Trouble::Unreachable(error) => Some(error.kind()),
         _ => None,
-    });
-    match kind {
+    })
+}
+
+/// Says why there is nobody behind a socket.
+fn no_socket(door: &Door, error: &ConnectError) -> String {
+    match kind(error) {
         Some(ErrorKind::NotFound) => format!(
             "no coordinator runs here (looked for {door}); start bailiwick-coordinator or name \
              one with --coordinator"

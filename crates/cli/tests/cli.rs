@@ -184,3 +184,37 @@ fn the_version_is_said() {
         format!("bailiwick {}\n", env!("CARGO_PKG_VERSION"))
     );
 }
+
+/// What stands in the README is a command line of this program.
+#[test]
+fn every_command_of_the_readme_is_understood() {
+    use bailiwick_cli::args::Arguments;
+    use clap::Parser as _;
+
+    let blocks = include_str!("../../../README.md").split("```sh\n").skip(1);
+    let lines = blocks.flat_map(|block| block.split("```").next().unwrap().lines());
+    let mut seen = 0;
+    for line in lines {
+        // A command within another, comments and pipes are the shell's.
+        let command = line
+            .split("$(")
+            .nth(1)
+            .map_or(line, |inner| inner.split(')').next().unwrap());
+        let command = command
+            .split(['#', '|'])
+            .next()
+            .unwrap()
+            .trim()
+            .trim_end_matches(" &");
+        let command = command.replacen("cargo run --release --", "bailiwick", 1);
+        let words: Vec<&str> = command.split_whitespace().collect();
+        if words.first() != Some(&"bailiwick") {
+            continue;
+        }
+        if let Err(error) = Arguments::try_parse_from(&words) {
+            panic!("{line}: {error}");
+        }
+        seen += 1;
+    }
+    assert!(seen >= 18, "{seen} commands");
+}

@@ -8,7 +8,7 @@ mod toy;
 use std::{
     fs,
     io::Write as _,
-    process::{Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 use bailiwick_render::{dig, json, text};
@@ -111,8 +111,25 @@ fn an_invitation_is_one_string_and_advice_for_people() {
         let output = toy.run(words);
         assert_eq!(output.status.code(), Some(0), "{}", err(&output));
         assert_eq!(out(&output), "bw1.aaaa.bbbb.cccc.dddd.eeee\n", "as $(…)");
+        assert_eq!(err(&output), "", "nobody reads it");
+        // On a terminal somebody does.
+        let command = toy.command(words);
+        let line: Vec<_> = std::iter::once(command.get_program())
+            .chain(command.get_args())
+            .map(|word| format!("'{}'", word.to_str().unwrap()))
+            .collect();
+        let terminal = Command::new("script")
+            .args(["-qec", &line.join(" "), "/dev/null"])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let shown = out(&terminal);
+        assert!(
+            shown.starts_with("bw1.aaaa.bbbb.cccc.dddd.eeee\r\n"),
+            "{shown}"
+        );
         for word in advice.iter().chain(&["2026-09-21T15:13:20Z"]) {
-            assert!(err(&output).contains(word), "{word} in {}", err(&output));
+            assert!(shown.contains(word), "{word} in {shown}");
         }
         let object = good_json(&toy, &[words, &["--output", "json"][..]].concat());
         assert_eq!(object["schema"], "bailiwick.invitation/1");
@@ -330,38 +347,57 @@ fn without_a_coordinator_the_way_out_is_named() {
         (&dead, "nobody listens at "),
         (&file, "nobody listens at "),
     ];
+    // Each waits a little for a coordinator that is being started; all of them together.
+    let mut running = Vec::new();
     for (socket, wanted) in cases {
         for words in [
             &["status"][..],
             &["check", "example.com"],
             &["agents", "list"],
         ] {
-            let output = bailiwick(words)
-                .arg("--coordinator")
-                .arg(socket)
-                .output()
-                .unwrap();
-            let said = err(&output);
-            assert_eq!(output.status.code(), Some(3), "{said}");
-            assert!(
-                said.contains(wanted) && said.contains(socket.to_str().unwrap()),
-                "{said}"
-            );
-            assert!(said.contains("start bailiwick-coordinator"), "{said}");
+            let mut command = bailiwick(words);
+            command.arg("--coordinator").arg(socket);
+            running.push((socket, wanted, started(command)));
         }
         // The same by the environment, for commands that only a coordinator can answer.
         let mut command = bailiwick(&["status", "--output", "json"]);
-        let output = command
-            .env("BAILIWICK_COORDINATOR", socket)
-            .output()
-            .unwrap();
-        let object: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(object["exit_code"], 3);
-        assert!(
-            object["message"].as_str().unwrap().contains(wanted),
-            "{object}"
-        );
+        command.env("BAILIWICK_COORDINATOR", socket);
+        running.push((socket, wanted, started(command)));
     }
+    for (socket, wanted, running) in running {
+        let output = running.wait_with_output().unwrap();
+        let said = err(&output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(
+            said.contains(wanted) && said.contains(socket.to_str().unwrap()),
+            "{said}"
+        );
+        assert!(said.contains("start bailiwick-coordinator"), "{said}");
+        if !output.stdout.is_empty() {
+            let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(object["exit_code"], 3);
+            let message = object["message"].as_str().unwrap();
+            assert!(message.contains(wanted), "{object}");
+        }
+    }
+}
+
+fn started(mut command: Command) -> Child {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+#[test]
+fn a_coordinator_that_is_being_started_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("moved-in.sock");
+    let mut command = bailiwick(&["status", "--coordinator"]);
+    command.arg(&place);
+    let running = started(command);
+    let toy = Toy::start();
+    fs::rename(&toy.socket, &place).unwrap();
+    let output = running.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
 }
 
 #[test]

@@ -7,3 +7,4 @@
 pub mod fleet;
 pub mod hostile;
 pub mod internet;
+pub mod programs;

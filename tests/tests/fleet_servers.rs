@@ -31,6 +31,7 @@ use bailiwick_tests::internet::standard::{self, Size};
 use bailiwick_tests::internet::switch::{Family, Rule};
 use bailiwick_tests::internet::zone::Zone;
 use bailiwick_tests::internet::{Blueprint, Internet, Options, RulePlan, can_run};
+use bailiwick_tests::programs::{FLEET, built};
 use bailiwick_wire::evidence;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -59,14 +60,10 @@ fn a_fleet_follows_a_change_from_instance_to_instance() -> Result<()> {
     if !can_run(test) {
         return Ok(());
     }
-    let programs = ["bailiwick", "bailiwick-coordinator", "bailiwick-agent"].map(program);
-    let [Some(cli), Some(coordinator), Some(agent)] = programs else {
-        let reason = "bailiwick, its coordinator or its agent is not built";
-        let on_ci = std::env::var("CI").is_ok_and(|value| value == "true");
-        ensure!(!on_ci, "{reason}");
-        eprintln!("skipped: {test}: {reason}");
+    let Some(programs) = built(test, &FLEET)? else {
         return Ok(());
     };
+    let [cli, coordinator, agent] = FLEET.map(|name| programs.join(name));
     let world = World::start()?;
     let fleet = Fleet::start(&world.internet, cli, &coordinator, agent)?;
 
@@ -587,12 +584,4 @@ impl Verdict {
         eprintln!("{detail}");
         Ok(())
     }
-}
-
-/// Finds a program under test.
-fn program(name: &str) -> Option<PathBuf> {
-    // This test is target/<profile>/deps/fleet_servers-<hash>.
-    let here = std::env::current_exe().ok()?;
-    let program = here.parent()?.parent()?.join(name);
-    program.is_file().then_some(program)
 }

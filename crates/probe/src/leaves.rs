@@ -146,21 +146,22 @@ impl Machine for Leaves {
     }
 
     fn handle(&mut self, _now: Duration, observation: Observation) {
-        let silent = observation.outcome == Outcome::Silence;
+        let silent = observation.outcome == Outcome::Silence && self.ledger.is_news(&observation);
         let whom = (observation.zone.clone(), observation.server.address);
-        if self.ledger.keep(&observation) && silent && self.retried.insert(whom) {
+        if silent && self.retried.insert(whom) {
             self.outbox.push_back(Query {
                 id: QueryId::default(),
-                server: observation.server,
+                server: observation.server.clone(),
                 role: observation.role,
-                zone: observation.zone,
+                zone: observation.zone.clone(),
                 purpose: observation.purpose,
                 via: observation.via,
-                questions: vec![observation.question],
+                questions: vec![observation.question.clone()],
                 options: observation.options,
                 patience: patience::SECOND,
             });
         }
+        self.ledger.keep(observation);
     }
 
     fn is_finished(&self, now: Duration) -> bool {

@@ -99,29 +99,29 @@ impl Ledger {
         Ok(query)
     }
 
-    /// Keeps an observation; returns whether it says more than was known of its question.
-    pub(crate) fn keep(&mut self, observation: &Observation) -> bool {
+    /// Returns whether an observation says more than is known of its question.
+    pub(crate) fn is_news(&self, observation: &Observation) -> bool {
+        self.observations
+            .get(&observation.id)
+            .is_none_or(|known| observation.outcome.rank() < known.outcome.rank())
+    }
+
+    /// Keeps an observation.
+    pub(crate) fn keep(&mut self, observation: Observation) {
         let id = observation.id;
-        match self.observations.remove(&id) {
-            Some(known) => {
-                let better = observation.outcome.rank() < known.outcome.rank();
-                self.observations
-                    .insert(id, known.join(observation.clone()));
-                better
-            }
-            None => {
-                self.observations.insert(id, observation.clone());
-                self.answered += 1;
-                if let Some(flight) = self.flying.get_mut(&id.query) {
-                    flight.open = flight.open.saturating_sub(1);
-                    if flight.open == 0 {
-                        let flight = self.flying.remove(&id.query);
-                        self.give_back(flight, &observation.outcome);
-                    }
-                }
-                true
+        if let Some(known) = self.observations.remove(&id) {
+            self.observations.insert(id, known.join(observation));
+            return;
+        }
+        self.answered += 1;
+        if let Some(flight) = self.flying.get_mut(&id.query) {
+            flight.open = flight.open.saturating_sub(1);
+            if flight.open == 0 {
+                let flight = self.flying.remove(&id.query);
+                self.give_back(flight, &observation.outcome);
             }
         }
+        self.observations.insert(id, observation);
     }
 
     /// What never left this machine cost nobody anything.

@@ -51,6 +51,8 @@ pub struct Session {
     outbox: VecDeque<Query>,
     parent: Option<Cut>,
     sweep: Option<Sweep>,
+    /// How many servers of the parent were known when they were last gone through.
+    parents_asked: usize,
     reach: Reach,
     /// Name servers of the zone that are not in it.
     outside: BTreeSet<Name>,
@@ -114,6 +116,7 @@ impl Session {
             outbox,
             parent: None,
             sweep: None,
+            parents_asked: 0,
             outside: BTreeSet::new(),
             now: Duration::ZERO,
             constancy: Constancy::Open,
@@ -223,6 +226,11 @@ impl Session {
                 }
             }
         }
+        // This is called before each query, and servers are added only.
+        if parent.servers.len() == self.parents_asked {
+            return;
+        }
+        self.parents_asked = parent.servers.len();
         for server in parent
             .servers
             .iter()
@@ -463,19 +471,10 @@ impl Machine for Session {
 
     fn handle(&mut self, now: Duration, observation: Observation) {
         self.now = self.now.max(now);
-        if !self.ledger.keep(&observation) {
-            return;
+        if self.ledger.is_news(&observation) {
+            self.hear(&observation);
         }
-        self.anything_heard |=
-            !matches!(observation.outcome, Outcome::Silence | Outcome::Withheld(_));
-        if self.walker.learn(&observation) {
-            return;
-        }
-        match observation.purpose {
-            Purpose::Parent | Purpose::Small => self.hear_parent(&observation),
-            Purpose::Child => self.hear_child(&observation),
-            _ => {}
-        }
+        self.ledger.keep(observation);
     }
 
     fn is_finished(&self, now: Duration) -> bool {
@@ -523,6 +522,20 @@ impl Machine for Session {
 }
 
 impl Session {
+    /// Takes in what says more than was known of its question.
+    fn hear(&mut self, observation: &Observation) {
+        self.anything_heard |=
+            !matches!(observation.outcome, Outcome::Silence | Outcome::Withheld(_));
+        if self.walker.learn(observation) {
+            return;
+        }
+        match observation.purpose {
+            Purpose::Parent | Purpose::Small => self.hear_parent(observation),
+            Purpose::Child => self.hear_child(observation),
+            _ => {}
+        }
+    }
+
     fn walk_has_failed(&self) -> bool {
         matches!(self.walker.goal(self.goal).end(), Some(End::Lost(_)))
     }

@@ -105,9 +105,10 @@ impl Machine for Tracer {
     }
 
     fn handle(&mut self, _now: Duration, observation: Observation) {
-        if self.ledger.keep(&observation) {
+        if self.ledger.is_news(&observation) {
             self.walker.learn(&observation);
         }
+        self.ledger.keep(observation);
     }
 
     fn is_finished(&self, now: Duration) -> bool {

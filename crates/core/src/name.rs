@@ -229,8 +229,7 @@ impl Ord for Name {
             return Ordering::Equal;
         }
         let (ours, theirs) = (&self.wire[..], &other.wire[..]);
-        let endings = ours.iter().rev().zip(theirs.iter().rev());
-        let common = endings.take_while(|(a, b)| a == b).count();
+        let common = common_ending(ours, theirs);
         let (mut own, mut other) = (Labels::of(ours), Labels::of(theirs));
         // An equal octet may begin a label here and lie within one there, so only a place where
         // labels begin in both counts. The root label is one such at the latest.
@@ -246,6 +245,25 @@ impl Ord for Name {
         }
         own.passed.cmp(&other.passed)
     }
+}
+
+/// Returns how many octets at the end are the same, read eight at a time.
+fn common_ending(ours: &[u8], theirs: &[u8]) -> usize {
+    let mut common = 0;
+    let words = ours.rchunks_exact(8).zip(theirs.rchunks_exact(8));
+    for (own, other) in words {
+        // The last octet of a word is its most significant one.
+        let word = |octets: &[u8]| octets.try_into().map_or(0, u64::from_le_bytes);
+        let differing = word(own) ^ word(other);
+        if differing != 0 {
+            return common + (differing.leading_zeros() / 8) as usize;
+        }
+        common += 8;
+    }
+    let rest = |octets: &[u8]| octets.len() - common;
+    let (own, other) = (&ours[..rest(ours)], &theirs[..rest(theirs)]);
+    let same = own.iter().rev().zip(other.iter().rev());
+    common + same.take_while(|(a, b)| a == b).count()
 }
 
 /// Walks a name on the wire from left to right.

@@ -5,7 +5,10 @@
 //! and fails if from one of them it provably does not. A model of which the evidence says
 //! neither (no IPv6 at the vantage point, say) is left out.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use bailiwick_core::{
     delegation::Relation,
@@ -95,15 +98,21 @@ fn from_parents(picture: &Picture, model: Model) -> Outcome {
     let mut tried = 0;
     let mut unknown = false;
     let mut failing = Vec::new();
+    // Most instances say the same, and whoever says the same lets in the same.
+    let mut known = BTreeMap::new();
     for instance in &picture.instances {
         let Some(answer) = answer(instance, model) else {
             continue;
         };
         tried += 1;
-        match get_in(picture, answer, model) {
+        let said = (&answer.referral, answer.truncated, answer.is_complete());
+        let outcome = known
+            .entry(said)
+            .or_insert_with(|| get_in(picture, answer, model));
+        match outcome {
             Outcome::In => {}
             Outcome::Unknown => unknown = true,
-            Outcome::Fails(step) => failing.push((&instance.server, step)),
+            Outcome::Fails(step) => failing.push((&instance.server, step.clone())),
         }
     }
     match failing.first() {

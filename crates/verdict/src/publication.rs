@@ -163,8 +163,14 @@ fn classes(picture: &Picture) -> Vec<Class> {
     if nothing_wanted(picture) {
         return agreement(picture);
     }
-    let class = |instance| class(picture, instance);
-    picture.instances.iter().map(class).collect()
+    let mut classes = vec![Class::Silent; picture.instances.len()];
+    for places in &picture.sayings {
+        let class = class(picture, &picture.instances[places[0]]);
+        for &place in places {
+            classes[place] = class;
+        }
+    }
+    classes
 }
 
 fn nothing_wanted(picture: &Picture) -> bool {

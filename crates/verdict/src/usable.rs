@@ -55,16 +55,25 @@ pub(crate) fn address(picture: &Picture, address: IpAddr, how: How) -> Usable {
 }
 
 fn over(child: &Child, via: Via) -> Usable {
-    let (standing, blocked) = match via {
-        Via::Tcp => (child.tcp(), child.views.iter().any(|v| v.is_tcp_blocked())),
-        _ => (child.udp(), child.views.iter().any(|v| v.is_udp_blocked())),
+    let standing = match via {
+        Via::Tcp => child.tcp(),
+        _ => child.udp(),
+    };
+    let is_blocked = |view: &ChildView| match via {
+        Via::Tcp => view.is_tcp_blocked(),
+        _ => view.is_udp_blocked(),
     };
     match standing {
         Standing::Authoritative => Usable::Yes,
         Standing::Foreign | Standing::Lame(_) => Usable::No,
         Standing::NotAsked(Some(Withheld::SpecialUse)) => Usable::No,
-        Standing::Silent(_) | Standing::NotAsked(_) if blocked || child.is_dead() => Usable::No,
-        Standing::Silent(_) | Standing::NotAsked(_) => Usable::Unknown,
+        Standing::Silent(_) | Standing::NotAsked(_) => {
+            if child.views.iter().any(is_blocked) || child.is_dead() {
+                Usable::No
+            } else {
+                Usable::Unknown
+            }
+        }
     }
 }
 

@@ -70,6 +70,9 @@ fn turned_away(picture: &Picture, child: &Child) -> Option<Finding> {
 
 /// All are answered with authority, and with different data of one version.
 fn views(picture: &Picture, child: &Child) -> Option<Finding> {
+    if child.agreed {
+        return None;
+    }
     let mut told: BTreeMap<_, BTreeMap<_, BTreeSet<&VantageId>>> = BTreeMap::new();
     for view in &child.views {
         let serial = view.serial();

@@ -87,18 +87,16 @@ fn case<'p, 'e>(
         return Some((case, answer));
     }
     // An answer without EDNS has no NSID: it is from this instance only if there is no other.
-    let alone = picture
-        .instances
-        .iter()
-        .filter(|i| (&i.server, i.vantage) == (&instance.server, instance.vantage))
-        .count()
-        == 1;
+    let alone = || {
+        let all = picture.instances.iter();
+        let here = all.filter(|i| (&i.server, i.vantage) == (&instance.server, instance.vantage));
+        here.count() == 1
+    };
     let without_edns = instance.udp.iter().filter(|answer| !has_edns(answer));
     let plain = || instance.small.iter().chain(without_edns);
     let (answer, lost) = plain()
-        .filter(|_| alone)
         .find_map(|answer| compared(picture, instance, answer))
-        .filter(|(answer, _)| !leads_in(picture, answer))?;
+        .filter(|(answer, _)| alone() && !leads_in(picture, answer))?;
     let case = Case {
         severity: Severity::Warning,
         plain: true,

@@ -104,7 +104,7 @@ const SHOWN: usize = 4;
 
 /// Published addresses of a family in use that were not asked, for a limit or for none given.
 fn unasked(picture: &Picture) -> Vec<IpAddr> {
-    let by_limit = |standing: Standing| match standing {
+    let by_limit = |standing: &Standing| match standing {
         Standing::NotAsked(why) => matches!(
             why,
             None | Some(

@@ -95,7 +95,7 @@ impl<'e> Picture<'e> {
         let published = self.published_servers();
         let hopeless = |address: &IpAddr| match self.child(*address).map(Child::standing) {
             Some(Standing::Foreign | Standing::Lame(_)) => true,
-            Some(Standing::NotAsked(why)) => why == Some(Withheld::SpecialUse),
+            Some(Standing::NotAsked(why)) => *why == Some(Withheld::SpecialUse),
             _ => false,
         };
         !published.is_empty() && published.keys().all(hopeless)

@@ -15,7 +15,7 @@ use std::{
 
 use bailiwick_core::{
     finding::Source,
-    message::{Message, Rcode},
+    message::{Message, Question, Rcode},
     name::Name,
     observation::Withheld,
     query::{Purpose, Via},
@@ -122,17 +122,32 @@ impl<'e> ChildView<'e> {
 
     /// What was heard here with authority; nothing where there was no such answer.
     pub(crate) fn statement(&self) -> Statement<'e> {
-        let told = self.authoritative().map(|(seen, message)| {
-            let question = &seen.observation.question;
-            let mut data: Vec<&RecordData> = message
-                .answers(&question.name, question.record_type)
-                .map(|record| &record.data)
-                .collect();
+        let told = self.told().map(|(question, message)| {
+            let mut data: Vec<&RecordData> = answered(question, message).collect();
             data.sort();
             (&question.name, question.record_type, data)
         });
-        // Versions differ from moment to moment.
-        told.filter(|(_, of, _)| *of != RecordType::SOA).collect()
+        told.collect()
+    }
+
+    /// Returns whether another heard the same, record by record. False says nothing: the same in
+    /// another order is the same [statement](Self::statement), and found out at a higher price.
+    fn repeats(&self, other: &Self) -> bool {
+        let mut others = other.told();
+        let repeated = self.told().all(|(question, message)| {
+            others.next().is_some_and(|(theirs, their_message)| {
+                question == theirs
+                    && answered(question, message).eq(answered(theirs, their_message))
+            })
+        });
+        repeated && others.next().is_none()
+    }
+
+    /// Replies with authority, versions left out: these differ from moment to moment.
+    fn told(&self) -> impl Iterator<Item = (&'e Question, &'e Message)> {
+        self.authoritative()
+            .map(|(seen, message)| (&seen.observation.question, message))
+            .filter(|(question, _)| question.record_type != RecordType::SOA)
     }
 
     /// Replies with authority.
@@ -158,34 +173,37 @@ pub struct Child<'e> {
     pub views: Vec<ChildView<'e>>,
     /// Whether it answers with somebody else's zone content.
     pub foreign: bool,
+    /// Whether all that were answered with authority heard the same.
+    pub(crate) agreed: bool,
     zone: &'e Name,
+    /// How it stands over UDP and over TCP by its views, from where it stands best.
+    udp: Standing,
+    tcp: Standing,
 }
 
 impl<'e> Child<'e> {
     /// Returns how the address stands over UDP, from where it stands best.
     #[must_use]
-    pub fn udp(&self) -> Standing {
-        self.best(|view| &view.udp)
+    pub fn udp(&self) -> &Standing {
+        self.unless_foreign(&self.udp)
     }
 
     /// Returns how the address stands over TCP, from where it stands best.
     #[must_use]
-    pub fn tcp(&self) -> Standing {
-        self.best(|view| &view.tcp)
+    pub fn tcp(&self) -> &Standing {
+        self.unless_foreign(&self.tcp)
     }
 
     /// Returns how the address stands over the better transport, from where it stands best.
     #[must_use]
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> &Standing {
         self.udp().min(self.tcp())
     }
 
-    fn best(&self, of: for<'v> fn(&'v ChildView<'e>) -> &'v Standing) -> Standing {
-        let best = self.views.iter().map(of).min().cloned();
+    fn unless_foreign<'s>(&self, best: &'s Standing) -> &'s Standing {
         match best {
-            Some(Standing::Authoritative) if self.foreign => Standing::Foreign,
-            Some(standing) => standing,
-            None => Standing::NotAsked(None),
+            Standing::Authoritative if self.foreign => &Standing::Foreign,
+            best => best,
         }
     }
 
@@ -205,7 +223,7 @@ impl<'e> Child<'e> {
     #[must_use]
     pub fn withheld(&self) -> Option<Withheld> {
         match self.standing() {
-            Standing::NotAsked(why) => why,
+            Standing::NotAsked(why) => *why,
             _ => None,
         }
     }
@@ -329,9 +347,19 @@ pub(super) fn children<'e>(
         }
     }
     for child in children.values_mut() {
-        child.sort_views(networks);
+        child.settle(networks);
     }
     children
+}
+
+/// The data of the answer to a question, in the order of the message.
+fn answered<'e>(
+    question: &'e Question,
+    message: &'e Message,
+) -> impl Iterator<Item = &'e RecordData> {
+    message
+        .answers(&question.name, question.record_type)
+        .map(|record| &record.data)
 }
 
 /// What a server says of the zone, with authority: names, addresses and keys.
@@ -347,14 +375,30 @@ impl<'e> Child<'e> {
             expected: false,
             views: Vec::new(),
             foreign: false,
+            agreed: true,
             zone,
+            udp: Standing::NotAsked(None),
+            tcp: Standing::NotAsked(None),
         }
+    }
+
+    /// Once all views are in: how it stands by the best of them, and whether they agree.
+    fn settle(&mut self, networks: &Networks) {
+        let best = |of: for<'v> fn(&'v ChildView<'e>) -> &'v Standing| {
+            let best = self.views.iter().map(of).min();
+            best.cloned().unwrap_or(Standing::NotAsked(None))
+        };
+        (self.udp, self.tcp) = (best(|view| &view.udp), best(|view| &view.tcp));
+        self.sort_views(networks);
     }
 
     /// Puts first what most networks heard, so that one that is lied to, or lies, does not
     /// decide for all.
     fn sort_views(&mut self, networks: &Networks) {
-        if self.views.len() < 2 {
+        let Some((first, others)) = self.views.split_first() else {
+            return;
+        };
+        if others.iter().all(|view| view.repeats(first)) {
             return;
         }
         let mut heard: BTreeMap<Statement, Vec<&VantageId>> = BTreeMap::new();
@@ -365,6 +409,7 @@ impl<'e> Child<'e> {
         if heard.len() < 2 {
             return;
         }
+        self.agreed = false;
         let weight: BTreeMap<Statement, usize> = heard
             .into_iter()
             .map(|(statement, by)| (statement, networks.count(by).0))

@@ -247,15 +247,19 @@ impl<'e> Picture<'e> {
     /// Looks at every host at every instance.
     fn all_faults(&self) -> Faults {
         let mut faults = Faults::new();
-        for (place, instance) in self.instances.iter().enumerate() {
+        for places in &self.sayings {
+            let instance = &self.instances[places[0]];
             let differences = self.differences(instance);
             for host in self.hosts.values() {
                 for (fault, sides) in self.faults_of(instance, host, &differences) {
                     let groups = faults.entry(fault).or_default();
                     let group = groups.entry((host.name.clone(), sides)).or_default();
-                    group.push(place);
+                    group.extend(places);
                 }
             }
+        }
+        for places in faults.values_mut().flat_map(BTreeMap::values_mut) {
+            places.sort_unstable();
         }
         faults
     }
@@ -286,7 +290,9 @@ impl<'e> Picture<'e> {
         let wanted = self.wanted.of_host(&host.name, family);
         Sides {
             family,
-            published: glue.map(|g| in_family(g, family)).unwrap_or_default(),
+            published: glue
+                .map(|g| in_family(g, family).collect())
+                .unwrap_or_default(),
             wanted: wanted.map(|w| w.addresses.clone()).unwrap_or_default(),
         }
     }
@@ -313,9 +319,9 @@ impl<'e> Picture<'e> {
         if wanted.is_some_and(|want| want.intent != Intent::Inferred) {
             return difference.map(|_| GlueFault::Unexpected);
         }
-        let published = in_family(glue?, family);
+        let published = in_family(glue?, family).next().is_some();
         match host.relation {
-            Relation::Unrelated => (!published.is_empty()).then_some(GlueFault::Unrelated),
+            Relation::Unrelated => published.then_some(GlueFault::Unrelated),
             Relation::Sibling if without => Some(GlueFault::SiblingWithout),
             Relation::Sibling => difference.map(|_| GlueFault::Sibling),
             Relation::InDomain => self.in_domain_fault(host, difference?),
@@ -364,7 +370,7 @@ fn publishes(delegation: &Delegation, host: &Name, sides: &[Sides]) -> bool {
     sides.iter().any(|side| !side.wanted.is_empty())
         && sides
             .iter()
-            .all(|side| in_family(glue, side.family) == side.wanted)
+            .all(|side| in_family(glue, side.family).eq(side.wanted.iter().copied()))
 }
 
 #[cfg(test)]

@@ -142,6 +142,9 @@ pub struct Picture<'e> {
     pub missing: Vec<&'e VantageId>,
     /// Everything that vantage points fit to testify observed, in order.
     pub observations: Vec<Seen<'e>>,
+    /// The instances that say the same by their best answers, as places in `instances`: whatever
+    /// follows from an answer alone is found out once for all of them.
+    pub(crate) sayings: Vec<Vec<usize>>,
     /// What [`Picture::glue_facts`] found, once for all the rules that ask.
     faults: OnceCell<glue::Faults>,
     /// What [`Axes::of`] found.
@@ -203,6 +206,7 @@ impl<'e> Picture<'e> {
             parent,
             found: &leader.found,
             path: &leader.path,
+            sayings: sayings(&instances),
             instances,
             hosts,
             children,
@@ -233,14 +237,22 @@ impl<'e> Picture<'e> {
     /// Returns the instances that say what they publish, sorted by what that is.
     #[must_use]
     pub fn versions(&self) -> BTreeMap<Content, Vec<&Instance<'e>>> {
-        let mut versions: BTreeMap<Content, Vec<&Instance<'e>>> = BTreeMap::new();
-        for instance in &self.instances {
-            let content = instance.best().and_then(|a| Content::of(a, self.zone));
+        let mut versions: BTreeMap<Content, Vec<usize>> = BTreeMap::new();
+        for places in &self.sayings {
+            let best = self.instances[places[0]].best();
+            let content = best.and_then(|answer| Content::of(answer, self.zone));
             if let Some(content) = content {
-                versions.entry(content).or_default().push(instance);
+                versions.entry(content).or_default().extend(places);
             }
         }
+        let in_order = |mut places: Vec<usize>| {
+            places.sort_unstable();
+            places.into_iter().map(|at| &self.instances[at]).collect()
+        };
         versions
+            .into_iter()
+            .map(|(content, places)| (content, in_order(places)))
+            .collect()
     }
 
     /// Returns the NS names of the delegation: those that any instance gives.
@@ -418,6 +430,16 @@ fn lookups<'e>(
         .into_iter()
         .filter_map(|(name, results)| Some((name, best(results)?)))
         .collect()
+}
+
+/// Sorts the instances by what they say, so that equal answers are looked at once.
+fn sayings(instances: &[Instance]) -> Vec<Vec<usize>> {
+    let mut sayings: BTreeMap<(Option<&Referral>, bool), Vec<usize>> = BTreeMap::new();
+    for (place, instance) in instances.iter().enumerate() {
+        let saying = (instance.referral(), instance.is_complete());
+        sayings.entry(saying).or_default().push(place);
+    }
+    sayings.into_values().collect()
 }
 
 /// The most that any vantage point left out.

@@ -79,7 +79,7 @@ impl<'e> Instance<'e> {
     #[must_use]
     pub fn glue(&self, host: &Name, family: Family) -> Option<BTreeSet<IpAddr>> {
         let best = self.best()?;
-        let glue = in_family(best.delegation()?.glue_of(host)?, family);
+        let glue: BTreeSet<IpAddr> = in_family(best.delegation()?.glue_of(host)?, family).collect();
         (!glue.is_empty() || best.is_complete()).then_some(glue)
     }
 
@@ -125,13 +125,11 @@ impl<'e> Instance<'e> {
     }
 }
 
-/// The addresses of one family in glue.
-#[must_use]
-pub(super) fn in_family(glue: &Glue, family: Family) -> BTreeSet<IpAddr> {
+/// The addresses of one family in glue, in ascending order.
+pub(super) fn in_family(glue: &Glue, family: Family) -> impl Iterator<Item = IpAddr> {
     glue.keys()
         .copied()
-        .filter(|&address| Family::of(address) == family)
-        .collect()
+        .filter(move |&address| Family::of(address) == family)
 }
 
 /// Where something was seen at the parent: at every address, or at these.

@@ -17,7 +17,7 @@ use bailiwick_core::{
 use super::Seen;
 
 /// What an answer to `ZONE NS` from a server of the parent zone means.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Referral {
     /// The NS set of the zone is in the authority section: a referral.
     Delegation(Delegation),

@@ -169,22 +169,25 @@ impl Picture<'_> {
         let mut differences = Vec::new();
         for (host, family, want) in self.wanted.addresses() {
             let expected = want.intent != Intent::Inferred;
-            let relation = self.relation(host);
             let glue = delegation.glue_of(host);
-            let published = glue.map(|glue| in_family(glue, family)).unwrap_or_default();
-            let differs = match (glue, published.is_empty()) {
+            let published = || glue.into_iter().flat_map(|glue| in_family(glue, family));
+            let relation = || self.relation(host);
+            let differs = match (glue, published().next().is_none()) {
                 (None, _) => expected && !hosted,
                 (Some(_), true) => {
-                    complete && relation == Relation::InDomain && !want.addresses.is_empty()
+                    complete && !want.addresses.is_empty() && relation() == Relation::InDomain
                 }
-                (Some(_), false) => relation != Relation::Unrelated && published != want.addresses,
+                (Some(_), false) => {
+                    !published().eq(want.addresses.iter().copied())
+                        && relation() != Relation::Unrelated
+                }
             };
             if differs {
                 differences.push(Difference {
                     host: host.clone(),
-                    relation,
+                    relation: relation(),
                     family,
-                    published,
+                    published: published().collect(),
                     wanted: want.clone(),
                     named: glue.is_some(),
                     no_glue: glue.is_none_or(|glue| glue.is_empty()),

@@ -31,7 +31,7 @@ mod sqlite;
 mod token;
 mod usage;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bailiwick_core::{check::CheckId, time::Timestamp, vantage::VantageId};
@@ -309,6 +309,11 @@ pub trait Store: fmt::Debug + Send + Sync {
         after: Option<&KeptId>,
         limit: usize,
     ) -> Result<Vec<Kept>, Error>;
+
+    /// Returns the checks that a report came about within so long before the last report of all,
+    /// each with how many reports are kept about it: those whose verdict may not know all of them,
+    /// if the program ended. In the order of their identities.
+    async fn lately_reported(&self, within: Duration) -> Result<Vec<(CheckId, u64)>, Error>;
 
     /// Returns reports of an agent that were sent as one but were two, at most so many.
     async fn equivocations(

@@ -394,6 +394,33 @@ async fn a_slow_disk_fills_a_bounded_queue() {
     assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
 }
 
+/// The database waits five seconds for whoever holds it.
+#[tokio::test]
+async fn all_who_wait_for_a_held_database_are_told_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_with(&location(folder.path()), &options())
+        .await
+        .unwrap();
+    enrol(&*store).await;
+    let other = rusqlite::Connection::open(folder.path().join("store.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let began = std::time::Instant::now();
+    let sends: Vec<_> = (1..=20)
+        .map(|seq| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.ingest(&name(), vec![report(seq, 100)]).await })
+        })
+        .collect();
+    for send in sends {
+        assert_eq!(send.await.unwrap(), Err(Error::Busy));
+    }
+    // One after the other they would have waited for 100 seconds.
+    assert!(began.elapsed() < Duration::from_secs(50));
+    other.execute_batch("ROLLBACK").unwrap();
+    let (_, refused) = fill(&*store, 1, 20).await;
+    assert_eq!(refused, None, "it goes on");
+}
+
 #[tokio::test]
 async fn verdicts_wait_in_a_bounded_queue_of_their_own() {
     let folder = tempfile::tempdir().unwrap();

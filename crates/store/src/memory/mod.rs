@@ -12,6 +12,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -239,6 +240,10 @@ impl Store for Memory {
         limit: usize,
     ) -> Result<Vec<Kept>, Error> {
         Ok(self.with(|world| world.evidence(check, after, limit)))
+    }
+
+    async fn lately_reported(&self, within: Duration) -> Result<Vec<(CheckId, u64)>, Error> {
+        Ok(self.with(|world| world.lately_reported(within)))
     }
 
     async fn equivocations(

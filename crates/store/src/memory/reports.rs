@@ -1,6 +1,9 @@
 //! Reports, gaps and marks.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    time::Duration,
+};
 
 use bailiwick_core::{
     check::CheckId,
@@ -225,6 +228,20 @@ impl World {
             .take(limit)
             .filter_map(|(_, key)| self.reports.get(key).cloned())
             .collect()
+    }
+
+    pub(super) fn lately_reported(&self, within: Duration) -> Vec<(CheckId, u64)> {
+        let within = u64::try_from(within.as_micros()).unwrap_or(u64::MAX);
+        let last = self.reports.values().map(|kept| kept.received.0).max();
+        let since = last.unwrap_or_default().saturating_sub(within);
+        let mut found: BTreeMap<CheckId, (u64, bool)> = BTreeMap::new();
+        for (check, key) in &self.by_check {
+            let (count, late) = found.entry(*check).or_default();
+            *count += 1;
+            *late |= self.reports.get(key).is_some_and(|k| k.received.0 >= since);
+        }
+        let late = found.into_iter().filter(|(_, (_, late))| *late);
+        late.map(|(check, (count, _))| (check, count)).collect()
     }
 
     pub(super) fn forget_reports(&mut self, before: Timestamp, limit: usize) -> usize {

@@ -3,7 +3,10 @@
 //! Read [`ingest`] first. What can be computed without the database is computed before
 //! ([`Batch::new`]), because the thread that writes is the one that everybody waits for.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    time::Duration,
+};
 
 use bailiwick_core::{
     check::CheckId,
@@ -503,6 +506,22 @@ pub(super) fn evidence(
         Ok(Kept { answers, ..kept })
     });
     kept.collect()
+}
+
+pub(super) fn lately_reported(db: &Connection, within: Duration) -> Done<Vec<(CheckId, u64)>> {
+    let within = i64::try_from(within.as_micros()).unwrap_or(i64::MAX);
+    all(
+        db,
+        "SELECT check_id, COUNT(*) FROM report WHERE check_id IN
+             (SELECT check_id FROM report
+              WHERE received_at >= (SELECT MAX(received_at) FROM report) - ?1)
+         GROUP BY check_id ORDER BY check_id",
+        [within],
+        |row| {
+            let id: [u8; 16] = row.get(0)?;
+            Ok((CheckId(u128::from_be_bytes(id)), row.get(1)?))
+        },
+    )
 }
 
 fn answer(db: &Connection, read: &mut BTreeMap<Vec<u8>, Bytes>, hash: &[u8]) -> Done<Bytes> {

@@ -25,7 +25,7 @@ mod space;
 mod tokens;
 mod writer;
 
-use std::{fmt, path::Path};
+use std::{fmt, path::Path, time::Duration};
 
 use async_trait::async_trait;
 use bailiwick_core::{check::CheckId, time::Timestamp, vantage::VantageId};
@@ -326,6 +326,11 @@ impl Store for Sqlite {
     ) -> Result<Vec<Kept>, Error> {
         let after = after.cloned();
         self.read(move |db| ingest::evidence(db, check, after.as_ref(), limit))
+            .await
+    }
+
+    async fn lately_reported(&self, within: Duration) -> Result<Vec<(CheckId, u64)>, Error> {
+        self.read(move |db| ingest::lately_reported(db, within))
             .await
     }
 

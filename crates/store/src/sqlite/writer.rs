@@ -4,7 +4,7 @@
 //! ([`Thread::commit`]). If nothing else waits, a transaction has one member and nobody waits
 //! for company. Each member is undone by itself if its answer is an error. If the database fails
 //! for one, each is tried again alone, so that one large report on a full disk does not take a
-//! verdict with it.
+//! verdict with it. If another process holds the database, all that wait are told.
 //!
 //! A member is answered after the commit and never before.
 
@@ -165,6 +165,11 @@ impl<T: Send, F: FnMut(&Connection) -> Done<T> + Send> Member for Work<F, T> {
     }
 }
 
+/// Whether another process held the database for longer than is waited.
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+}
+
 fn statement(db: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
     db.prepare_cached(sql)?.execute([])?;
     Ok(())
@@ -185,6 +190,12 @@ impl Thread {
             let mut group = Vec::new();
             match self.commit(first, &mut group) {
                 Ok(()) => group.into_iter().for_each(|member| member.settle(None)),
+                Err(error) if is_busy(&error) => {
+                    self.undo();
+                    // Others that wait would wait as long, one after the other.
+                    group.extend(self.receiver.try_iter());
+                    group.into_iter().for_each(|m| m.settle(Some(Error::Busy)));
+                }
                 Err(error) => {
                     self.undo();
                     self.one_by_one(group, error);

@@ -144,6 +144,7 @@ cases! {
         ten_thousand_shuffles_give_the_same
         batches_again_and_again_give_the_same
         many_agents_at_once
+        lately_reported_checks_are_counted
         usage_counts
         old_reports_are_forgotten
         what_is_forgotten_is_known

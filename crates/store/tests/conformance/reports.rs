@@ -727,6 +727,34 @@ pub(crate) async fn many_agents_at_once(store: Arc<dyn Store>) {
     assert_eq!(store.usage().await.unwrap().reports, 5000);
 }
 
+pub(crate) async fn lately_reported_checks_are_counted(store: Arc<dyn Store>) {
+    let lately = |minutes: u32| {
+        let store = Arc::clone(&store);
+        async move { store.lately_reported(MINUTE * minutes).await.unwrap() }
+    };
+    assert_eq!(lately(10).await, [], "nothing was reported");
+    let name = enrol(&*store, 1, "fra-1").await;
+    let about = |seq: u64, check: Option<u128>, minute: u32| {
+        Incoming::Report(NewReport {
+            check: check.map(CheckId),
+            received: later(MINUTE * minute),
+            ..report(id(Lane::Change, 1, seq))
+        })
+    };
+    let items = vec![
+        about(1, Some(7), 0),
+        about(2, Some(5), 1),
+        about(3, Some(7), 20),
+        about(4, Some(6), 15),
+        about(5, None, 20),
+    ];
+    ingest(&*store, &name, items).await;
+    let expected = [(CheckId(6), 1), (CheckId(7), 2)];
+    assert_eq!(lately(10).await, expected, "the older one of 7, too");
+    assert_eq!(lately(0).await, [(CheckId(7), 2)], "the last moment counts");
+    assert_eq!(lately(60).await.len(), 3, "no more than there are");
+}
+
 pub(crate) async fn usage_counts(store: Arc<dyn Store>) {
     let empty = store.usage().await.unwrap();
     assert_eq!((empty.agents, empty.reports), (0, 0));

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use bailiwick_core::{report::Report, verdict::Verdict};
+use bailiwick_core::{report::Report, vantage::Objection, verdict::Verdict};
 use bailiwick_host::{FAILURE, Usage};
 use bailiwick_render::{
     fleet::{self, Replayed},
@@ -65,14 +65,23 @@ fn read(path: &Path) -> Result<Saved, anyhow::Error> {
 
 /// Judges the evidence again.
 pub(crate) fn judged(saved: &Saved) -> Result<(Verdict, Vec<Report>), anyhow::Error> {
-    let reports: Vec<Report> = saved.reports.iter().map(|(_, r)| r.clone()).collect();
-    let joined = reports.iter().cloned().map(Evidence::of);
+    // As the coordinator did, for which a rule failed on them.
+    let left_out = |who| {
+        let mut places = saved.places.iter();
+        places.any(|(vantage, place)| {
+            vantage == who && place.objections.contains(&Objection::Unjudged)
+        })
+    };
+    let judged = saved.reports.iter().filter(|(who, _)| !left_out(who));
+    let joined = judged.map(|(_, report)| Evidence::of(report.clone()));
     let joined = joined.reduce(Evidence::join);
     let mut evidence =
         joined.ok_or_else(|| anyhow!("no vantage point had reported: nothing can be judged"))?;
     for (vantage, place) in &saved.places {
         evidence = evidence.place(vantage.clone(), place.clone());
     }
+    // A vantage point that reported in parts is one that reported.
+    let reports = evidence.reports().cloned().collect();
     Ok((judge(&evidence, &Policy::default()), reports))
 }
 

@@ -63,6 +63,8 @@ impl fmt::Display for Fitness {
 pub enum Objection {
     /// Its clock is off, so nothing of it that counts time is believed (control C1).
     Skewed,
+    /// What it sent was refused, because the coordinator's disk is nearly full.
+    StoreFull,
     /// It comes and goes (control C11).
     Quarantined,
     /// It looks at a laboratory, while others look at the Internet.
@@ -73,19 +75,23 @@ pub enum Objection {
     SuspectClone,
     /// It sent two different reports as one.
     Equivocated,
+    /// A rule failed twice on what it sent, so that is left out. Not its fault but ours.
+    Unjudged,
     /// An operator shut it out.
     Banned,
 }
 
 impl Objection {
     /// All of them, the lightest first.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Skewed,
+        Self::StoreFull,
         Self::Quarantined,
         Self::Laboratory,
         Self::Mislabelled,
         Self::SuspectClone,
         Self::Equivocated,
+        Self::Unjudged,
         Self::Banned,
     ];
 
@@ -106,11 +112,13 @@ impl fmt::Display for Objection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Skewed => "skewed",
+            Self::StoreFull => "store-full",
             Self::Quarantined => "quarantined",
             Self::Laboratory => "laboratory",
             Self::Mislabelled => "mislabelled",
             Self::SuspectClone => "suspect-clone",
             Self::Equivocated => "equivocated",
+            Self::Unjudged => "unjudged",
             Self::Banned => "banned",
         })
     }
@@ -130,6 +138,11 @@ mod tests {
             .into_iter()
             .filter(|o| !o.forbids_testimony())
             .collect();
-        assert_eq!(heard, [Objection::Skewed, Objection::Quarantined]);
+        let expected = [
+            Objection::Skewed,
+            Objection::StoreFull,
+            Objection::Quarantined,
+        ];
+        assert_eq!(heard, expected);
     }
 }

@@ -10,8 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use bailiwick_core::{
     place::Place,
     report::{Report, RoundId},
-    vantage::VantageId,
+    vantage::{Objection, VantageId},
 };
+
+use crate::unheard;
 
 /// The reports on one zone. There is at least one.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -71,11 +73,24 @@ impl Evidence {
         latest.into_values().collect()
     }
 
-    /// Returns the vantage points that were asked and have not reported.
+    /// Returns the vantage points that were asked and have not reported, and nobody knows why.
     pub fn missing(&self) -> impl Iterator<Item = &VantageId> {
+        let silent = self.absent().filter(|(_, reason)| reason.is_none());
+        silent.map(|(vantage, _)| vantage)
+    }
+
+    /// Returns the vantage points of which nothing is there for a reason that is known.
+    pub(crate) fn unheard(&self) -> impl Iterator<Item = (&VantageId, Objection)> {
+        self.absent()
+            .filter_map(|(vantage, reason)| Some((vantage, reason?)))
+    }
+
+    fn absent(&self) -> impl Iterator<Item = (&VantageId, Option<Objection>)> {
         let reported: BTreeSet<_> = self.reports.keys().map(|(_, vantage)| vantage).collect();
-        let asked = self.places.keys();
-        asked.filter(move |vantage| !reported.contains(vantage))
+        let asked = self.places.iter();
+        asked
+            .filter(move |(vantage, _)| !reported.contains(vantage))
+            .map(|(vantage, place)| (vantage, unheard::reason(&place.objections)))
     }
 
     /// Returns where a vantage point stands, if somebody said so.

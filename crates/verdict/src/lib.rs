@@ -40,6 +40,7 @@ mod rows;
 pub mod rule;
 mod serial;
 mod state;
+mod unheard;
 mod usable;
 mod wording;
 
@@ -58,6 +59,8 @@ pub fn judge(evidence: &Evidence, policy: &Policy) -> Verdict {
     let findings = findings(&picture, policy);
     let (state, blind) = state::state(&picture, axes, &findings);
     let headline = headline::headline(&picture, axes, state, blind.as_ref(), &findings);
+    let mut not_covered = rows::not_covered(&picture, &axes.published);
+    not_covered.splice(1..1, unheard::lines(evidence));
     let inside = state == State::NotAZone || matches!(picture.found, Found::Inside(_));
     Verdict {
         check: picture.check.clone(),
@@ -76,7 +79,7 @@ pub fn judge(evidence: &Evidence, policy: &Policy) -> Verdict {
         parents: rows::parents(&picture, &axes.published),
         name_servers: rows::hosts(&picture),
         resolvers: rows::resolvers(&picture),
-        not_covered: rows::not_covered(&picture, &axes.published),
+        not_covered,
         models: axes.models.clone(),
         bounds: caches::bounds(&picture),
         at: picture.now(),

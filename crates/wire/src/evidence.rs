@@ -112,7 +112,7 @@ pub enum EvidenceError {
     },
 }
 
-/// Writes the head: all but the reports.
+/// Writes the head: all but the reports, and how many these are.
 pub fn to_head<'a>(
     check: &Check,
     places: impl IntoIterator<Item = (&'a VantageId, &'a Place)>,
@@ -127,6 +127,7 @@ pub fn to_head<'a>(
             .map(|(vantage, place)| to_place(vantage, place))
             .collect(),
         check: Some(report::to_check(check)),
+        reports: 0,
     };
     pb::EvidencePart {
         kind: Some(Kind::Head(head)),

@@ -218,7 +218,7 @@ impl Known {
             role,
             ending,
             scenario,
-            reports,
+            reports: evidence.reports().cloned().collect(),
             verdict,
             asked: Mutex::default(),
         }

@@ -4,7 +4,9 @@
 //! machines seem to use its key (`suspect-clone`), it sent two different reports as one
 //! (`equivocated`), an operator shut it out (`banned`), or it looks at a laboratory while the
 //! others look at the Internet (`laboratory`). Of one in quarantine only the silence does not
-//! count; of the others, nothing does. Nothing of this says anything about your zone.
+//! count; of the others, nothing does. Two reasons lie with the coordinator: its disk is nearly
+//! full (`store-full`), or a rule failed on a report (`unjudged`). Nothing of this says anything
+//! about your zone.
 //!
 //! The coordinator tells more about each of its agents, and how an objection is lifted.
 

@@ -3,22 +3,24 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
+    time::Instant,
 };
 
 use bailiwick_core::vantage::VantageId;
+use bailiwick_store::TAKEOVER_WINDOW;
 
 /// A session that is taken over more often than this within ten minutes is fought for.
 const MOST: u64 = 3;
 
 /// Who was seen to be two.
 #[derive(Debug, Default)]
-pub(crate) struct Clones(Mutex<BTreeMap<VantageId, u64>>);
+pub(crate) struct Clones(Mutex<BTreeMap<VantageId, (u64, Instant)>>);
 
 impl Clones {
     /// Notes how often sessions of an agent were lately taken over by another start of its program.
     pub(crate) fn note(&self, name: &VantageId, takeovers: u64) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.insert(name.clone(), takeovers);
+        seen.insert(name.clone(), (takeovers, Instant::now()));
         if takeovers > MOST {
             tracing::warn!(
                 agent = name.0,
@@ -28,9 +30,11 @@ impl Clones {
         }
     }
 
-    /// Returns whether nothing of an agent is believed, because nobody knows which one spoke.
+    /// Returns whether nothing of an agent is believed, because nobody knows which one spoke. Who
+    /// held one session for as long as take-overs count is believed again.
     pub(crate) fn is_suspect(&self, name: &VantageId) -> bool {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(name).is_some_and(|takeovers| *takeovers > MOST)
+        let seen = seen.get(name);
+        seen.is_some_and(|(takeovers, at)| *takeovers > MOST && at.elapsed() < TAKEOVER_WINDOW)
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! - `roster`: who may do what at this moment
 //! - `enrol`, `session`, `sessions`: agents
-//! - `rounds`, `judging`: what they saw becomes a verdict
+//! - `rounds`, `judging`, `revisions`: what they saw becomes a verdict
+//! - `refusals`, `retention`: what is not kept
 //! - `operator`: what people ask
 //!
 //! It asks nothing of the DNS. What it acknowledged is on the disk; everything else may be lost
@@ -21,7 +22,7 @@ use std::{
     path::PathBuf,
     pin::Pin,
     sync::{Arc, Mutex},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use bailiwick_core::time::Timestamp;
@@ -40,19 +41,27 @@ mod judging;
 mod networks;
 mod operator;
 mod program;
+mod refusals;
+mod retention;
+mod revisions;
 mod roster;
 mod rounds;
 mod session;
 mod sessions;
 pub mod settings;
 
+pub use judging::Rules;
 pub use networks::{BadLine, Networks};
 pub use program::{PROGRAM, start};
+pub use retention::{KEEP, SHORTEST};
 pub use roster::LocalRights;
 
 use clones::Clones;
 use enrol::Enrolment;
+use judging::Quarantine;
 use operator::{Operators, Quota};
+use refusals::Refusals;
+use revisions::Revisions;
 use roster::Roster;
 use rounds::Rounds;
 use session::Agents;
@@ -75,6 +84,24 @@ pub struct Config {
     pub networks: Networks,
     /// Whether its agents look at a laboratory.
     pub lab: bool,
+}
+
+/// What a coordinator does with what it gathers.
+#[derive(Clone, Debug)]
+pub struct Habits {
+    /// How long reports are kept.
+    pub keep: Duration,
+    /// By what it judges.
+    pub rules: Rules,
+}
+
+impl Default for Habits {
+    fn default() -> Self {
+        Self {
+            keep: KEEP,
+            rules: Rules::default(),
+        }
+    }
 }
 
 /// Why a coordinator cannot begin.
@@ -105,6 +132,11 @@ pub(crate) struct Shared {
     sessions: Sessions,
     clones: Clones,
     rounds: Rounds,
+    revisions: Revisions,
+    quarantine: Quarantine,
+    refusals: Refusals,
+    rules: Rules,
+    keep: Duration,
     quota: Quota,
     networks: Networks,
     lab: bool,
@@ -147,12 +179,14 @@ pub struct Coordinator {
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
     serving: JoinSet<Result<(), ServeError>>,
+    /// What goes on beside all calls, and ends with it.
+    _beside: JoinSet<()>,
 }
 
 type Serving = Pin<Box<dyn Future<Output = Result<(), ServeError>> + Send>>;
 
 impl Coordinator {
-    /// Begins to listen.
+    /// Begins to listen, with the usual habits.
     ///
     /// # Errors
     ///
@@ -162,6 +196,21 @@ impl Coordinator {
         authority: Authority,
         token_key: TokenKey,
         store: Arc<dyn Store>,
+    ) -> Result<Self, StartError> {
+        Self::start_with(config, authority, token_key, store, Habits::default()).await
+    }
+
+    /// Begins to listen.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`StartError`] if it cannot.
+    pub async fn start_with(
+        config: Config,
+        authority: Authority,
+        token_key: TokenKey,
+        store: Arc<dyn Store>,
+        habits: Habits,
     ) -> Result<Self, StartError> {
         let tls = ServerTls::new(&authority.server(SystemTime::now())?)?;
         let agents = AgentListener::bind(config.agents, Arc::clone(&tls)).await?;
@@ -185,6 +234,11 @@ impl Coordinator {
             attempts: Mutex::default(),
             sessions: Sessions::default(),
             clones: Clones::default(),
+            revisions: Revisions::default(),
+            quarantine: Quarantine::default(),
+            refusals: Refusals::default(),
+            rules: habits.rules,
+            keep: habits.keep,
             quota: Quota::default(),
             networks: config.networks,
             lab: config.lab,
@@ -208,11 +262,15 @@ impl Coordinator {
                 Box::pin(listener.serve(routes, access(), until(stopped.clone())));
             serving.spawn(served);
         }
-        tokio::spawn(keep_up(Arc::clone(&shared), tls, stopped));
+        let mut beside = JoinSet::new();
+        beside.spawn(keep_up(Arc::clone(&shared), tls, stopped));
+        beside.spawn(Arc::clone(&shared).revise());
+        beside.spawn(Arc::clone(&shared).forget());
         Ok(Self {
             shared,
             stop,
             serving,
+            _beside: beside,
         })
     }
 
@@ -257,7 +315,7 @@ async fn until(stopped: &mut watch::Receiver<bool>) {
 /// What goes on beside all calls: the roster is looked at, and the server's certificate replaced
 /// at two thirds of its life.
 async fn keep_up(shared: Arc<Shared>, tls: Arc<ServerTls>, mut stopped: watch::Receiver<bool>) {
-    const CERTIFICATE: std::time::Duration = std::time::Duration::from_hours(20 * 24);
+    const CERTIFICATE: Duration = Duration::from_hours(20 * 24);
     let mut look = tokio::time::interval(roster::REFRESH);
     let mut renew = tokio::time::interval(CERTIFICATE);
     renew.reset();

@@ -147,6 +147,10 @@ impl OperatorService for Operators {
         let id = CheckId(u128::from_be_bytes(id));
         let record = self.0.store.check(id).await.map_err(status)?;
         let record = record.ok_or_else(|| Status::not_found("there is no such check"))?;
+        if self.0.is_forgotten(record.created) {
+            let why = "its reports are too old and were forgotten; its verdict is in the history";
+            return Err(Status::not_found(why));
+        }
         let (to, from) = mpsc::channel(WAITING);
         let shared = Arc::clone(&self.0);
         tokio::spawn(async move {
@@ -277,8 +281,19 @@ impl OperatorService for Operators {
         for agent in pending {
             notes.push(format!("{} waits to be approved", agent.name.0));
         }
+        let again = shared.revisions.waiting();
+        if again > 0 {
+            notes.push(format!("{again} checks wait to be judged again"));
+        }
+        let left_out = shared.quarantine.count();
+        if left_out > 0 {
+            notes.push(format!(
+                "{left_out} reports are left out, because a rule failed on each of them; the log \
+                 names them"
+            ));
+        }
         if usage.free == 0 {
-            notes.push("the disk is full: reports are refused".to_owned());
+            notes.push("the disk is nearly full: reports are refused".to_owned());
         }
         Ok(Response::new(operator::Status {
             build: concat!("bailiwick-coordinator ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -390,10 +405,17 @@ impl Shared {
             match agent.state {
                 AgentState::Banned { .. } => left_out.push(format!("{name} is banned")),
                 AgentState::Pending => left_out.push(format!("{name} waits to be approved")),
-                AgentState::Active if !self.sessions.is_connected(&agent.name) => {
+                AgentState::Active if self.sessions.is_connected(&agent.name) => {
+                    fit.push((agent.name.clone(), self.place(&agent)));
+                }
+                AgentState::Active if self.refusals.is_refused(&agent.name) => {
+                    left_out.push(format!(
+                        "{name} is sent away for some seconds, because the disk is nearly full"
+                    ));
+                }
+                AgentState::Active => {
                     left_out.push(format!("{name} is not connected"));
                 }
-                AgentState::Active => fit.push((agent.name.clone(), self.place(&agent))),
             }
         }
         let mut agents: BTreeMap<VantageId, Place> = BTreeMap::new();
@@ -456,12 +478,20 @@ impl Shared {
         let round = round.ok_or_else(|| status(Error::Exists { what: "check" }))?;
         // A round can be over before whoever asked follows it.
         let events = round.watch();
-        if let Err(error) = self.store.create_check(&new, &audit).await {
-            self.rounds.forget(new.id);
-            return Err(status(error));
-        }
-        self.sessions.plan_changed(&round.asked);
-        tokio::spawn(Arc::clone(self).hold(Arc::clone(&round), until));
+        let (shared, begun) = (Arc::clone(self), Arc::clone(&round));
+        // Whoever asked may hang up at any moment, and then this call ends where it is. A check
+        // that is in the store must have somebody who brings it to its end.
+        let starting = tokio::spawn(async move {
+            if let Err(error) = shared.store.create_check(&new, &audit).await {
+                shared.rounds.forget(new.id);
+                return Err(status(error));
+            }
+            shared.sessions.plan_changed(&begun.asked);
+            tokio::spawn(shared.hold(begun, until));
+            Ok(())
+        });
+        let started = starting.await;
+        started.map_err(|error| Status::internal(error.to_string()))??;
         Ok((round, events))
     }
 
@@ -662,12 +692,17 @@ impl Watcher {
                 (state.to_string(), code, shown)
             }
             Err(why) => {
+                let (state, code) = why.state();
                 let shown = match self.view.format.as_str() {
-                    "json" => bailiwick_render::json::error(40, why),
+                    "json" => bailiwick_render::json::error(code, &why.to_string()),
                     _ => format!("{why}\n"),
                 };
-                let code = if self.view.format == "nagios" { 3 } else { 40 };
-                ("INCONCLUSIVE".to_owned(), code, shown)
+                let code = if self.view.format == "nagios" {
+                    3
+                } else {
+                    code
+                };
+                (state.to_owned(), code, shown)
             }
         };
         event(check_event::Kind::Ended(operator::CheckEnded {

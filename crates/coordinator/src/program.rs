@@ -83,8 +83,14 @@ fn serve(folder: &Path, wanted: &Serve) -> Result<u8, anyhow::Error> {
             return Ok(0);
         }
         let socket = settings.config.socket.clone();
-        let mut coordinator =
-            Coordinator::start(settings.config, authority, token_key, store).await?;
+        let mut coordinator = Coordinator::start_with(
+            settings.config,
+            authority,
+            token_key,
+            store,
+            settings.habits,
+        )
+        .await?;
         eprintln!("{PROGRAM}: agents come in at {}", coordinator.agents());
         if let Some(address) = coordinator.operators() {
             eprintln!("{PROGRAM}: operators come in at {address}");

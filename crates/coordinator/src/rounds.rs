@@ -4,7 +4,7 @@
 //! ```text
 //!  CreateCheck ─▶ plans of those that are asked
 //!                     └─▶ Arrival ─▶ Round ─▶ (all there, or too late) ─▶ judge ─▶ store ─▶ watchers
-//!                            └─ after the verdict: it is judged again, and marked as revised
+//!                            └─ after the verdict: it is judged again (`revisions`)
 //! ```
 
 use std::{
@@ -19,13 +19,15 @@ use bailiwick_core::{
     vantage::VantageId,
 };
 use bailiwick_rpc::agent::Progress;
-use bailiwick_store::{CheckRecord, Judgement, Store};
-use bailiwick_verdict::Policy;
+use bailiwick_store::{CheckRecord, Store};
 use bailiwick_wire::{proto::report::v1 as pb, report};
 use prost::{Message as _, bytes::Bytes};
 use tokio::sync::{Notify, broadcast};
 
-use crate::{Shared, clock, judging::Judged};
+use crate::{
+    Shared, clock,
+    judging::{Judged, NoVerdict},
+};
 
 /// How long after the time of a check its reports may still be on their way.
 pub(crate) const GRACE: Duration = Duration::from_secs(3);
@@ -61,7 +63,7 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(crate) struct Ended {
     /// The verdict, or why there is none.
-    pub(crate) judged: Result<Judged, String>,
+    pub(crate) judged: Result<Judged, NoVerdict>,
     /// Who was asked and did not report.
     pub(crate) missing: BTreeSet<VantageId>,
     /// From the last report to the verdict.
@@ -76,9 +78,19 @@ pub(crate) struct Round {
     pub(crate) check: Check,
     pub(crate) asked: BTreeSet<VantageId>,
     began: Instant,
-    reports: Mutex<BTreeMap<VantageId, (Report, Instant)>>,
+    reports: Mutex<BTreeMap<VantageId, Received>>,
     complete: Notify,
     events: broadcast::Sender<Event>,
+}
+
+/// What a vantage point reported on a round.
+#[derive(Debug)]
+struct Received {
+    report: Report,
+    /// When the first part of it came.
+    at: Instant,
+    /// In how many parts.
+    parts: u32,
 }
 
 impl Round {
@@ -87,7 +99,7 @@ impl Round {
         self.events.subscribe()
     }
 
-    fn reports(&self) -> MutexGuard<'_, BTreeMap<VantageId, (Report, Instant)>> {
+    fn reports(&self) -> MutexGuard<'_, BTreeMap<VantageId, Received>> {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -96,8 +108,16 @@ impl Round {
         let told = Arc::new(report.clone());
         let mut reports = self.reports();
         let joined = match reports.remove(&vantage) {
-            Some((known, first)) => (known.join(report), first),
-            None => (report, at),
+            Some(known) => Received {
+                report: known.report.join(report),
+                parts: known.parts + 1,
+                ..known
+            },
+            None => Received {
+                report,
+                at,
+                parts: 1,
+            },
         };
         reports.insert(vantage, joined);
         let all = reports.len() == self.asked.len();
@@ -235,10 +255,7 @@ impl Shared {
         };
         match self.rounds.find(arrival.check) {
             Some(round) => round.accept(report, arrival.at),
-            None => {
-                let shared = Arc::clone(self);
-                tokio::spawn(async move { shared.revise(arrival.check).await });
-            }
+            None => self.revisions.add(arrival.check),
         }
     }
 
@@ -247,30 +264,28 @@ impl Shared {
         let all = round.complete.notified();
         // Too late is as good as complete: what is there is judged.
         let _ = tokio::time::timeout_at(until.into(), all).await;
-        let (reports, last) = {
+        let (reports, last, parts) = {
             let reports = round.reports();
-            let last = reports.values().map(|(_, at)| *at).max();
-            let reports: Vec<_> = reports.values().map(|(report, _)| report.clone()).collect();
-            (reports, last)
+            let last = reports.values().map(|received| received.at).max();
+            let parts: u32 = reports.values().map(|received| received.parts).sum();
+            let reports: Vec<_> = reports.values().map(|r| r.report.clone()).collect();
+            (reports, last, parts)
         };
         let reported: BTreeSet<_> = reports.iter().map(|r| r.vantage.id.clone()).collect();
         let missing = round.asked.difference(&reported).cloned().collect();
-        let judged = self.judge(&round.asked, reports).await;
+        let judged = self
+            .judge(round.check.id, &round.asked, reports, parts)
+            .await;
         let judging = last.map(|last| last.elapsed()).unwrap_or_default();
-        let judgement = judged.as_ref().map(|judged| judged.judgement.clone());
-        let judgement = judgement.unwrap_or_else(|why| Judgement {
-            state: "INCONCLUSIVE".to_owned(),
-            exit_code: 40,
-            headline: why.clone(),
-            policy: Policy::VERSION,
-            judged: clock::now(),
-            verdict: Bytes::new(),
-            places: Bytes::new(),
-        });
-        if let Err(error) = self.store.close_check(round.check.id, &judgement).await {
-            tracing::error!(%error, "a verdict cannot be stored");
-        }
+        let judgement = match &judged {
+            Ok(judged) => judged.judgement.clone(),
+            Err(why) => why.judgement(),
+        };
+        let closed = self.store.close_check(round.check.id, &judgement).await;
         self.rounds.open().remove(&round.check.id);
+        if let Err(error) = &closed {
+            tracing::error!(%error, "a verdict cannot be stored now");
+        }
         self.sessions.plan_changed(&round.asked);
         let ended = Ended {
             judged,
@@ -280,34 +295,21 @@ impl Shared {
         };
         let _ = round.events.send(Event::Ended(Arc::new(ended)));
         // What came while it was judged.
-        if round.reports().len() > reported.len() {
-            self.revise(round.check.id).await;
-        }
-    }
-
-    /// Judges a closed check again from all that is stored.
-    pub(crate) async fn revise(self: Arc<Self>, check: CheckId) {
-        let revised = async {
-            let record = self.store.check(check).await.map_err(|e| e.to_string())?;
-            let record = record.ok_or("there is no such check")?;
-            let reports = self.stored(&record).await?;
-            let judged = self.judge(&record.asked, reports).await?;
-            let revised = self.store.revise_check(check, &judged.judgement).await;
-            revised.map_err(|error| error.to_string())
-        };
-        match revised.await {
-            Ok(revisions) => tracing::info!(revisions, "a late report was judged"),
-            Err(why) => tracing::warn!(why, "a late report cannot be judged"),
+        let now: u32 = round.reports().values().map(|r| r.parts).sum();
+        if closed.is_err() || now > parts {
+            self.revisions.add(round.check.id);
         }
     }
 
     /// Reads all reports of a check.
-    pub(crate) async fn stored(&self, record: &CheckRecord) -> Result<Vec<Report>, String> {
+    pub(crate) async fn stored(
+        &self,
+        record: &CheckRecord,
+    ) -> Result<Vec<Report>, bailiwick_store::Error> {
         let mut reports = Vec::new();
         let mut after = None;
         loop {
-            let kept = self.store.evidence(record.id, after.as_ref(), 64).await;
-            let kept = kept.map_err(|error| error.to_string())?;
+            let kept = self.store.evidence(record.id, after.as_ref(), 64).await?;
             let Some(last) = kept.last() else {
                 return Ok(reports);
             };

@@ -154,7 +154,7 @@ struct Talk<'a> {
 }
 
 /// What came of a batch that the store has taken.
-type Kept = Result<(Ingested, Vec<Arrival>, u64), bailiwick_store::Error>;
+type Kept = Result<(Ingested, u64), bailiwick_store::Error>;
 
 impl<'a> Talk<'a> {
     /// Holds the whole conversation.
@@ -375,16 +375,22 @@ impl<'a> Talk<'a> {
         let shared = Arc::clone(&self.shared);
         let (name, kept) = (self.name.clone(), kept.clone());
         tokio::spawn(async move {
-            let done = shared.keep(&name, batch).await;
-            let done = done.map(|(ingested, arrivals)| (ingested, arrivals, octets));
-            // Nobody who listens: the stream has ended, and the agent sends it again.
+            let done = shared.keep(&name, batch).await.map(|(ingested, arrivals)| {
+                // What is stored counts, even if the agent hung up meanwhile. It will send it
+                // again, and then it is nothing new.
+                arrivals
+                    .into_iter()
+                    .for_each(|arrival| shared.arrived(arrival));
+                (ingested, octets)
+            });
+            // Nobody who listens: the stream has ended, and the agent asks again.
             let _ = kept.send(done).await;
         });
         Ok(())
     }
 
     async fn kept(&mut self, done: Kept) -> Result<(), Ending> {
-        let (ingested, arrivals, octets) = match done {
+        let (ingested, octets) = match done {
             Ok(done) => done,
             Err(bailiwick_store::Error::Banned { .. }) => {
                 return Err(Status::permission_denied("banned").into());
@@ -393,11 +399,15 @@ impl<'a> Talk<'a> {
                 return Err(Status::invalid_argument(error.to_string()).into());
             }
             Err(error) => {
+                if let bailiwick_store::Error::Full { .. } = error {
+                    self.shared.refusals.refuse(&self.name);
+                }
                 tracing::warn!(agent = self.name.0, %error, "reports are not taken");
                 let why = "reports cannot be stored now";
                 return Err(Ending::Farewell(why, Duration::from_secs(5)));
             }
         };
+        self.shared.refusals.take(&self.name);
         for mark in ingested.marks {
             self.acknowledge(mark).await?;
         }
@@ -415,9 +425,6 @@ impl<'a> Talk<'a> {
                 .look_at(&self.name)
                 .await
                 .map_err(unavailable)?;
-        }
-        for arrival in arrivals {
-            self.shared.arrived(arrival);
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -12,12 +13,14 @@ use bailiwick_rpc::HostPort;
 use bailiwick_store::Location;
 use serde::Deserialize;
 
-use crate::{Config, LocalRights, args::Init};
+use crate::{Config, Habits, KEEP, LocalRights, SHORTEST, args::Init};
 
 /// The file in the coordinator's folder.
 pub const FILE: &str = "coordinator.toml";
 /// The version of the file that this program reads and writes.
 const VERSION: u32 = 1;
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// What is in the file.
 #[derive(Clone, Debug, Deserialize)]
@@ -34,6 +37,7 @@ struct File {
     networks: Option<PathBuf>,
     #[serde(default)]
     lab: bool,
+    keep_days: Option<u32>,
 }
 
 /// Settings as they are used.
@@ -43,6 +47,8 @@ pub struct Settings {
     pub config: Config,
     /// Where the store is.
     pub store: Location,
+    /// How long reports are kept, and by what they are judged.
+    pub habits: Habits,
 }
 
 /// Reads the settings of a folder.
@@ -76,6 +82,12 @@ pub fn load(folder: &Path) -> Result<Settings, anyhow::Error> {
                 .map_err(|error| Usage(format!("{}: {error}", path.display())))?
         }
     };
+    let keep = file.keep_days.map_or(KEEP, |days| DAY * days);
+    if keep < SHORTEST {
+        let least = SHORTEST.as_secs() / DAY.as_secs();
+        let why = format!("keep_days: reports are kept for at least {least} days");
+        return Err(about(why).into());
+    }
     let socket = file.socket.unwrap_or_else(bailiwick_host::paths::socket);
     Ok(Settings {
         config: Config {
@@ -96,6 +108,10 @@ pub fn load(folder: &Path) -> Result<Settings, anyhow::Error> {
                 Location::Sqlite(path) => Location::Sqlite(folder.join(path)),
                 Location::Memory => Location::Memory,
             },
+        },
+        habits: Habits {
+            keep,
+            ..Habits::default()
         },
     })
 }
@@ -129,6 +145,8 @@ pub fn text(init: &Init) -> String {
         "\n# Whether the agents look at a laboratory, and not at the Internet.\n".to_owned(),
         format!("lab = {}\n", init.lab),
         "\n# store = \"sqlite:store.db\"\n".to_owned(),
+        "# How long reports are kept, in days. Verdicts are kept for ever.\n".to_owned(),
+        format!("# keep_days = {}\n\n", KEEP.as_secs() / DAY.as_secs()),
         "# Which network an address belongs to: lines such as `192.0.2.0/24 64500 ripe`.\n"
             .to_owned(),
         "# networks = \"networks.txt\"\n".to_owned(),
@@ -176,6 +194,10 @@ mod tests {
         assert_eq!(read.config.socket.unwrap(), Path::new("/tmp/a \"b\".sock"));
         assert!(read.config.lab);
         assert_eq!(read.store, Location::Sqlite(folder.path().join("store.db")));
+        assert_eq!(read.habits.keep, KEEP);
+        let own = text(&init(&[])).replace("# keep_days = 90", "keep_days = 30");
+        fs::write(folder.path().join(FILE), own).unwrap();
+        assert_eq!(load(folder.path()).unwrap().habits.keep, DAY * 30);
     }
 
     #[test]
@@ -186,6 +208,7 @@ mod tests {
             (good.replace("version = 1", "version = 2"), "version 2"),
             (good.replace("[::]:8443", "nowhere"), "agents"),
             (format!("{good}store = \"mysql:x\"\n"), "mysql"),
+            (format!("{good}keep_days = 7\n"), "at least 8 days"),
             (
                 format!("{good}group = \"no such group\"\n"),
                 "no such group",

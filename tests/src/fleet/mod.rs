@@ -1,7 +1,13 @@
 //! A coordinator with agents that play what they are told to have seen.
 //!
 //! Coordinator, store, TLS and calls are the real ones, on the loopback. Only the measuring is
-//! replaced: a [`Player`] sends reports that a scenario gave.
+//! replaced: a [`Player`] sends reports that a scenario gave. [`spooling`] makes players that go on
+//! by themselves, [`programs`] starts the programs as people do, and [`oracle`] says what must come
+//! out in the end.
+
+pub mod oracle;
+pub mod programs;
+pub mod spooling;
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +17,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use bailiwick_coordinator::{Config, Coordinator, LocalRights, Networks};
+use bailiwick_coordinator::{Config, Coordinator, Habits, LocalRights, Networks};
 use bailiwick_core::{
     check::Check,
     report::{Lane, Report, ReportId, RoundId},
@@ -24,7 +30,7 @@ use bailiwick_rpc::{
     },
     operator,
 };
-use bailiwick_store::{Location, Store};
+use bailiwick_store::{Location, Options, Store};
 use bailiwick_wire::{proto::report::v1 as pb, report};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -55,7 +61,18 @@ pub struct Fleet {
     pub authority: Authority,
     /// Where operators of this machine come in.
     pub socket: PathBuf,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+}
+
+/// What is other than usual about a coordinator.
+#[derive(Debug, Default)]
+pub struct Setup {
+    /// The bounds of its store.
+    pub options: Options,
+    /// A store that is there already.
+    pub store: Option<Arc<dyn Store>>,
+    /// What it does with what it gathers.
+    pub habits: Habits,
 }
 
 impl Fleet {
@@ -65,7 +82,7 @@ impl Fleet {
     ///
     /// Fails if it cannot listen.
     pub async fn start() -> Result<Self> {
-        Self::start_as(|_| {}).await
+        Self::with(Setup::default(), |_| {}).await
     }
 
     /// As [`Fleet::start`], with other settings.
@@ -74,10 +91,22 @@ impl Fleet {
     ///
     /// Fails if it cannot listen.
     pub async fn start_as(change: impl FnOnce(&mut Config)) -> Result<Self> {
+        Self::with(Setup::default(), change).await
+    }
+
+    /// As [`Fleet::start`], with another store, other habits, other settings.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it cannot listen.
+    pub async fn with(setup: Setup, change: impl FnOnce(&mut Config)) -> Result<Self> {
         let folder = folder()?;
         let socket = folder.path().join("coordinator.sock");
-        let store =
-            bailiwick_store::open(&Location::Sqlite(folder.path().join("store.db"))).await?;
+        let location = Location::Sqlite(folder.path().join("store.db"));
+        let store = match setup.store {
+            Some(store) => store,
+            None => bailiwick_store::open_with(&location, &setup.options).await?,
+        };
         let mut config = Config {
             agents: "127.0.0.1:0".parse()?,
             operators: None,
@@ -93,14 +122,49 @@ impl Fleet {
         let kept = folder.path().join("authority");
         authority.save(&kept)?;
         let key = TokenKey::generate()?;
-        let coordinator = Coordinator::start(config, authority, key, Arc::clone(&store)).await?;
+        let (used, habits) = (Arc::clone(&store), setup.habits);
+        let coordinator = Coordinator::start_with(config, authority, key, used, habits).await?;
         Ok(Self {
             coordinator,
             store,
             authority: Authority::load(&kept)?,
             socket,
-            _folder: folder,
+            folder,
         })
+    }
+
+    /// Its database.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.folder.path().join("store.db")
+    }
+
+    /// What the coordinator says of itself.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it does not answer.
+    pub async fn status(&self) -> Result<operator::Status> {
+        let mut asked = self.operator().await?.operator();
+        let status = asked.get_status(operator::GetStatusRequest::default());
+        Ok(status.await?.into_inner())
+    }
+
+    /// Waits until every round is closed and every verdict knows all that was reported.
+    ///
+    /// # Errors
+    ///
+    /// Fails if that takes longer than 20 seconds.
+    pub async fn settled(&self) -> Result<()> {
+        for _ in 0..400 {
+            let status = self.status().await?;
+            let judging = status.notes.iter().any(|n| n.contains("judged again"));
+            if status.open_checks == 0 && !judging {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("not settled: {:?}", self.status().await?)
     }
 
     /// Connects as an operator of this machine.
@@ -266,11 +330,13 @@ impl Player {
             answers: answers.into_inner(),
             epoch: rand::random(),
             seq: 0,
+            credit: 0,
             _link: link,
         };
-        let to_agent::Kind::Welcome(_) = session.next().await? else {
+        let to_agent::Kind::Welcome(welcome) = session.next().await? else {
             bail!("the first word is no welcome");
         };
+        session.credit = welcome.credit;
         Ok(session)
     }
 }
@@ -284,6 +350,8 @@ pub struct Session {
     pub epoch: u64,
     /// Of the report that was sent last.
     pub seq: u64,
+    /// Octets of reports that may be on their way, as it was at first.
+    pub credit: u64,
     _link: Link,
 }
 
@@ -294,12 +362,19 @@ impl Session {
     ///
     /// Fails if the stream ends or ten seconds pass.
     pub async fn next(&mut self) -> Result<to_agent::Kind> {
-        let message = tokio::time::timeout(Duration::from_secs(10), self.answers.message());
-        let message = message.await.context("nothing was said")??;
-        message
-            .context("the stream has ended")?
-            .kind
-            .context("an empty message")
+        let heard = tokio::time::timeout(Duration::from_secs(10), self.heard());
+        heard.await.context("nothing was said")?
+    }
+
+    /// Waits for what the coordinator says next, however long that takes.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the stream ends.
+    pub async fn heard(&mut self) -> Result<to_agent::Kind> {
+        let message = self.answers.message().await?;
+        let message = message.context("the stream has ended")?;
+        message.kind.context("an empty message")
     }
 
     /// Waits until a check is to be done. Returns it with its round.

@@ -34,6 +34,7 @@ mod worker;
 use std::future::Future;
 
 use bailiwick_host::Usage;
+use bailiwick_rpc::FileError;
 use bailiwick_spool::{Directory, Opened};
 use tokio::{
     sync::{mpsc, watch},
@@ -43,7 +44,6 @@ use tokio::{
 pub use args::start;
 pub use backoff::Retry;
 pub use clock::Clock;
-pub use folder::FolderError;
 pub use identity::{MemberError, join};
 pub use settings::{Said, Settings};
 
@@ -125,7 +125,7 @@ fn tell(opened: &Opened) {
     }
 }
 
-fn load_plan(settings: &Settings) -> Result<Plan, FolderError> {
+fn load_plan(settings: &Settings) -> Result<Plan, FileError> {
     let path = settings.folder.join(folder::PLAN);
     let Some(octets) = folder::read(&path, LARGEST_PLAN)? else {
         return Ok(Plan::default());

@@ -9,14 +9,11 @@ use std::{
 
 use bailiwick_core::server::Family;
 use bailiwick_host::Usage;
+use bailiwick_rpc::FileError;
 use bailiwick_transport::PORT;
 use toml::{Table, Value};
 
-use crate::{
-    backoff::Retry,
-    clock::Clock,
-    folder::{self, FolderError},
-};
+use crate::{backoff::Retry, clock::Clock, folder};
 
 /// The largest settings file that is read, in octets.
 const LARGEST: u64 = 64 * 1024;
@@ -237,7 +234,7 @@ impl Said {
     }
 }
 
-fn write(path: &Path, text: &str) -> Result<(), FolderError> {
+fn write(path: &Path, text: &str) -> Result<(), FileError> {
     folder::write(path, text.as_bytes())
 }
 

@@ -32,7 +32,7 @@ mod key;
 mod limited;
 mod listen;
 mod pace;
-mod private_file;
+pub mod private_file;
 mod proof;
 mod services;
 mod tls;

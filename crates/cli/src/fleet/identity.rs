@@ -4,9 +4,8 @@
 //! joined has a folder of its own, with the key and a file of lines `word value`.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    fs::{self, File},
+    io::Read as _,
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -16,6 +15,7 @@ use bailiwick_core::time::Timestamp;
 use bailiwick_render::fleet::Joined;
 use bailiwick_rpc::{
     Coordinator, Credentials, HostPort, Invitation, Key, Link, Trust, TrustDomain, agent,
+    private_file,
 };
 use data_encoding::BASE64;
 
@@ -160,11 +160,7 @@ impl Identity {
         let folder = state
             .join("operator")
             .join(first.to_string().replace(':', "_"));
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
+        private_file::folder(&folder)?;
         let file = format!("key-{}", invitation.token);
         let path = folder.join(&file);
         let key = if path.exists() {
@@ -215,20 +211,7 @@ impl Identity {
     /// Writes the file as a whole or not at all.
     fn save(&self) -> Result<(), anyhow::Error> {
         let path = self.folder.join(FILE);
-        let draft = self.folder.join(format!("{FILE}.new"));
-        // Left behind by a crash.
-        let _ = fs::remove_file(&draft);
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&draft)
-            .and_then(|mut file| {
-                file.write_all(self.to_text().as_bytes())?;
-                file.sync_all()
-            })
-            .and_then(|()| fs::rename(&draft, &path))
-            .with_context(|| format!("cannot write {}", path.display()))
+        Ok(private_file::write(&path, self.to_text().as_bytes())?)
     }
 
     /// Gets the next certificate if half of the life of this one is over. While this one is still

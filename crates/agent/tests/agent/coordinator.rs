@@ -44,6 +44,9 @@ pub(crate) struct Manner {
     pub give_back: bool,
     pub(crate) acknowledge: bool,
     pub(crate) delay: Duration,
+    /// Reports a second of one session that it takes, if it does not take as many as come. What
+    /// comes after a batch waits so long.
+    pub(crate) pace: Option<f64>,
     /// Takes Hello and never says anything.
     pub(crate) silent: bool,
     pub(crate) farewell: Option<Duration>,
@@ -63,6 +66,7 @@ impl Default for Manner {
             give_back: true,
             acknowledge: true,
             delay: Duration::ZERO,
+            pace: None,
             silent: false,
             farewell: None,
             cut: 0,
@@ -462,7 +466,9 @@ impl Talk {
             }
             heard.gaps.extend(batch.gaps);
         }
-        tokio::time::sleep(manner.delay).await;
+        let count = u32::try_from(reports).unwrap();
+        let paced = manner.pace.map_or(0.0, |pace| f64::from(count) / pace);
+        tokio::time::sleep(manner.delay + Duration::from_secs_f64(paced)).await;
         if manner.acknowledge {
             for (lane, epoch, through) in self.through() {
                 self.say(to_agent::Kind::Acknowledged(Acknowledged {

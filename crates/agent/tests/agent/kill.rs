@@ -32,7 +32,7 @@ fn start(folder: &Path) -> Child {
 }
 
 /// What is spooled and not acknowledged. The program does not run.
-fn spooled(folder: &Path) -> BTreeMap<ReportId, ReportEnvelope> {
+pub(crate) fn spooled(folder: &Path) -> BTreeMap<ReportId, ReportEnvelope> {
     let directory = Directory::open(&folder.join("spool")).unwrap();
     let (mut spool, _) = Spool::open(directory, Settings::default(), rand::random());
     let mut all = BTreeMap::new();

@@ -5,9 +5,11 @@
 
 mod coordinator;
 mod delivery;
+mod full;
 mod joining;
 mod kill;
 mod life;
+mod outage;
 mod planning;
 mod program;
 mod wire;
@@ -82,6 +84,12 @@ pub(crate) fn standing(number: u8) -> PlanItem {
     }
 }
 
+/// How long a fault lasts: what the variable says, or what fits an ordinary run.
+pub(crate) fn seconds(variable: &str, ordinary: u64) -> Duration {
+    let said = std::env::var(variable).map(|value| value.parse().expect("seconds"));
+    Duration::from_secs(said.unwrap_or(ordinary))
+}
+
 /// An agent with its folder.
 pub(crate) struct Agent {
     _folder: TempDir,
@@ -92,10 +100,15 @@ pub(crate) struct Agent {
 impl Agent {
     /// One that has joined.
     pub(crate) async fn joined(coordinator: &Coordinator, at: SocketAddr) -> Self {
+        Self::joined_as("fra-1", coordinator, at).await
+    }
+
+    /// One that has joined under a name.
+    pub(crate) async fn joined_as(name: &str, coordinator: &Coordinator, at: SocketAddr) -> Self {
         let agent = Self::new();
-        let invitation = coordinator.invite("fra-1", at);
-        let name = join(agent.path(), &invitation, &Clock::default()).await;
-        assert_eq!(name.unwrap(), "fra-1");
+        let invitation = coordinator.invite(name, at);
+        let joined = join(agent.path(), &invitation, &Clock::default()).await;
+        assert_eq!(joined.unwrap(), name);
         agent
     }
 

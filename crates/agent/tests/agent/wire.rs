@@ -1,6 +1,12 @@
 //! The way between agent and coordinator, which can be cut.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use tokio::{
     io::copy_bidirectional,
@@ -12,6 +18,8 @@ use tokio::{
 /// A piece of wire.
 pub(crate) struct Wire {
     pub(crate) address: SocketAddr,
+    /// Connections that came.
+    pub(crate) connections: Arc<AtomicUsize>,
     open: watch::Sender<bool>,
     carrying: JoinHandle<()>,
 }
@@ -21,15 +29,19 @@ impl Wire {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (open, opened) = watch::channel(true);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&connections);
         let carrying = tokio::spawn(async move {
             loop {
                 let (near, _) = listener.accept().await.unwrap();
+                counted.fetch_add(1, Ordering::Relaxed);
                 let opened = opened.clone();
                 tokio::spawn(carry(near, coordinator, opened));
             }
         });
         Self {
             address,
+            connections,
             open,
             carrying,
         }

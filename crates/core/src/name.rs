@@ -225,11 +225,14 @@ impl Ord for Name {
     /// Compares the labels that precede the longest common ending of whole labels. Names are keys
     /// everywhere, so this walks both once and keeps nothing.
     fn cmp(&self, other: &Self) -> Ordering {
-        if self.wire == other.wire {
+        let (ours, theirs) = (&self.wire[..], &other.wire[..]);
+        if Arc::ptr_eq(&self.wire, &other.wire) {
             return Ordering::Equal;
         }
-        let (ours, theirs) = (&self.wire[..], &other.wire[..]);
         let common = common_ending(ours, theirs);
+        if common == ours.len() && common == theirs.len() {
+            return Ordering::Equal;
+        }
         let (mut own, mut other) = (Labels::of(ours), Labels::of(theirs));
         // An equal octet may begin a label here and lie within one there, so only a place where
         // labels begin in both counts. The root label is one such at the latest.

@@ -15,7 +15,7 @@ use bailiwick_core::{
     verdict::{Bounds, Caches},
 };
 
-use crate::picture::{Picture, Resolver, ResolverResult};
+use crate::picture::{Picture, Resolver, ResolverResult, Vantage};
 
 /// What resolvers make of the zone.
 #[derive(Clone, Debug)]
@@ -84,11 +84,9 @@ pub(crate) fn places<'e>(
 /// answers (control C5, asked of one for all), what stands there is not the service that it seems,
 /// so none of that place is believed.
 pub(crate) fn usable<'p, 'e>(picture: &'p Picture<'e>) -> impl Iterator<Item = &'p Resolver<'e>> {
-    picture.resolvers.iter().filter(|resolver| {
-        resolver.is_well()
-            && picture.vantages.iter().any(|vantage| {
-                vantage.id == resolver.vantage && vantage.testifies() && vantage.hijacked.is_empty()
-            })
+    let is_fit = |vantage: &Vantage| vantage.testifies() && vantage.hijacked.is_empty();
+    picture.resolvers.iter().filter(move |resolver| {
+        resolver.is_well() && picture.vantage(resolver.vantage).is_some_and(is_fit)
     })
 }
 
@@ -105,18 +103,18 @@ pub(crate) enum Fresh {
 
 /// Returns what a resolver that is well made of a fresh name.
 pub(crate) fn fresh(picture: &Picture, resolver: &Resolver) -> Fresh {
-    let silence_counts = picture
-        .vantages
-        .iter()
-        .any(|v| v.id == resolver.vantage && v.loss.lost == 0);
     if is_denied(resolver) {
         return Fresh::Failed;
     }
+    let silence_counts = || {
+        let vantage = picture.vantage(resolver.vantage);
+        vantage.is_some_and(|vantage| vantage.loss.lost == 0)
+    };
     match resolver.result(Survey::Fresh) {
         ResolverResult::Resolved(_) => Fresh::Resolved,
         ResolverResult::Failed(_) => Fresh::Failed,
         ResolverResult::Silent
-            if silence_counts
+            if silence_counts()
                 && resolver.result(Survey::FreshUnchecked) == ResolverResult::Silent =>
         {
             Fresh::Failed

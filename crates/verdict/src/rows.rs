@@ -43,12 +43,12 @@ pub(crate) fn vantages(picture: &Picture, published: &Published) -> Vec<VantageR
 
 /// Instances that publish all of it, and instances, as a vantage point saw them.
 fn instances(picture: &Picture, published: &Published, vantage: &Vantage) -> (usize, usize) {
-    let own = published
-        .classified(picture)
-        .filter(|(instance, class)| instance.vantage == vantage.id && *class != Class::Silent);
-    own.fold((0, 0), |(new, seen), (_, class)| {
-        (new + usize::from(class == Class::New), seen + 1)
-    })
+    let own = &published.classes[picture.seen_by(vantage.id)];
+    let count = |is: fn(&Class) -> bool| own.iter().filter(|class| is(class)).count();
+    (
+        count(|class| *class == Class::New),
+        count(|class| *class != Class::Silent),
+    )
 }
 
 /// The parent servers.

@@ -83,10 +83,7 @@ pub(crate) fn seen_from(picture: &Picture, vantage: &Vantage) -> (usize, usize) 
     let published = picture.children.values().filter(|child| child.published);
     let views = published
         .filter(|child| vantage.alive(child.family()))
-        .filter_map(|child| {
-            let mut views = child.views.iter();
-            Some((child, views.find(|view| view.vantage == vantage.id)?))
-        });
+        .filter_map(|child| Some((child, child.view_from(vantage.id)?)));
     let (mut reached, mut closed) = (0, 0);
     for (child, view) in views {
         match view_usable(child, view) {

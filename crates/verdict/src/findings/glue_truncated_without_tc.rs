@@ -120,7 +120,8 @@ fn compared<'p, 'e>(
 ) -> Option<(&'p Answer<'e>, Lost<'p>)> {
     let whole = instance.tcp.as_ref().filter(|tcp| !tcp.truncated)?;
     let (whole, part) = (whole.delegation()?, answer.delegation()?);
-    if answer.truncated || !is_part(part, whole) {
+    // Most are the same.
+    if answer.truncated || part.publishes_the_same_as(whole) || !is_part(part, whole) {
         return None;
     }
     let mut lost = Lost::new();

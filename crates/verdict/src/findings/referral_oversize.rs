@@ -45,12 +45,14 @@ pub(crate) const RULE: Rule = Rule {
 const PLAIN: usize = 512;
 
 fn find(picture: &Picture) -> Vec<Finding> {
-    let sizes = picture
-        .delegating()
-        .filter_map(|instance| Some((size(picture, instance.best()?)?, instance)));
-    let largest = sizes.max_by_key(|(size, _)| (size.signed, size.plain));
+    let sizes = picture.sayings.iter().filter_map(|places| {
+        let place = *places.last()?;
+        let answer = picture.instances[place].best()?;
+        Some((size(picture, answer)?, place))
+    });
+    let largest = sizes.max_by_key(|(size, place)| (size.signed, size.plain, *place));
     largest
-        .and_then(|(size, instance)| finding(picture, &size, instance))
+        .and_then(|(size, place)| finding(picture, &size, &picture.instances[place]))
         .into_iter()
         .collect()
 }

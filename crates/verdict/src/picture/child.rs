@@ -219,6 +219,19 @@ impl<'e> Child<'e> {
         self.views.iter().any(ChildView::is_dead) && !self.standing().answers()
     }
 
+    /// Returns what a vantage point saw of it.
+    #[must_use]
+    pub fn view_from(&self, vantage: &VantageId) -> Option<&ChildView<'e>> {
+        if self.agreed {
+            // Nothing has changed their order, which is by name.
+            let place = self
+                .views
+                .binary_search_by_key(&vantage, |view| view.vantage);
+            return place.ok().map(|place| &self.views[place]);
+        }
+        self.views.iter().find(|view| view.vantage == vantage)
+    }
+
     /// Returns why it was never asked, if a rule of this machine forbade it.
     #[must_use]
     pub fn withheld(&self) -> Option<Withheld> {

@@ -29,7 +29,7 @@ use bailiwick_core::{
     vantage::{Fitness, Objection, VantageId},
 };
 
-use super::{Seen, all, serving};
+use super::Seen;
 
 /// How many of the questions to living servers stayed without answer.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -90,21 +90,21 @@ impl<'e> Vantage<'e> {
     /// Reads the controls of a report.
     #[must_use]
     pub fn of(report: &'e Report) -> Self {
-        let heard = heard(report);
+        let all: Vec<Seen> = super::all(report).collect();
+        let (asked, heard) = (asked(&all, &report.vantage.families), heard(&all));
         let mut vantage = Self {
             id: &report.vantage.id,
             fitness: Fitness::Healthy,
-            tried: asked(report)
-                .into_iter()
-                .map(|(family, _)| family)
-                .collect(),
-            asked: asked(report),
-            loss: loss(report, &heard),
+            tried: asked.iter().map(|(family, _)| *family).collect(),
+            asked,
+            loss: loss(&all, &heard),
             heard,
-            late: all(report)
+            late: all
+                .iter()
+                .copied()
                 .filter(|seen| matches!(seen.outcome, Outcome::Late(_)))
                 .count(),
-            hijacked: hijacked(report),
+            hijacked: hijacked(&all),
             suspicious: Vec::new(),
             unanswered: Vec::new(),
             notes: Vec::new(),
@@ -114,7 +114,7 @@ impl<'e> Vantage<'e> {
             place: None,
             objections: BTreeSet::new(),
         };
-        vantage.judge(report);
+        vantage.judge(&all);
         vantage
     }
 
@@ -176,12 +176,12 @@ impl<'e> Vantage<'e> {
         self.votes() && self.heard.contains(&(family, via))
     }
 
-    fn judge(&mut self, report: &Report) {
-        self.note_families(report);
-        let blackhole = self.note_blackhole(report);
-        let proxied = self.note_answers_for_others(report);
-        let always_yes = self.note_inventions(report);
-        self.note_case(report);
+    fn judge(&mut self, all: &[Seen]) {
+        self.note_families(all);
+        let blackhole = self.note_blackhole(all);
+        let proxied = self.note_answers_for_others(all);
+        let always_yes = self.note_inventions(all);
+        self.note_case(all);
         if self.loss.lost > 0 {
             self.notes.push(format!(
                 "{} of {} questions to servers that are alive stayed without answer",
@@ -201,8 +201,10 @@ impl<'e> Vantage<'e> {
         };
     }
 
-    fn note_families(&mut self, report: &Report) {
-        self.unanswered = all(report)
+    fn note_families(&mut self, all: &[Seen]) {
+        self.unanswered = all
+            .iter()
+            .copied()
             .filter(|s| upwards(s) && self.lacks(Family::of(s.server.address), s.via))
             .map(|s| s.source())
             .collect();
@@ -221,8 +223,11 @@ impl<'e> Vantage<'e> {
     }
 
     /// C3: an address where nothing may answer.
-    fn note_blackhole(&mut self, report: &Report) -> bool {
-        let answered = all(report).find(|s| s.role == Role::Blackhole && s.reply().is_some());
+    fn note_blackhole(&mut self, all: &[Seen]) -> bool {
+        let answered = all
+            .iter()
+            .copied()
+            .find(|s| s.role == Role::Blackhole && s.reply().is_some());
         if let Some(seen) = answered {
             self.suspicious.push(seen.source());
             self.notes.push(format!(
@@ -235,9 +240,13 @@ impl<'e> Vantage<'e> {
 
     /// C4: recursion offered in the place of root and parent servers, errors from all of them
     /// about their own zones, or TTLs that count down.
-    fn note_answers_for_others(&mut self, report: &Report) -> bool {
+    fn note_answers_for_others(&mut self, all: &[Seen]) -> bool {
         let mut offers: BTreeMap<IpAddr, bool> = BTreeMap::new();
-        for seen in all(report).filter(|s| s.via == Via::Udp && upwards(s)) {
+        for seen in all
+            .iter()
+            .copied()
+            .filter(|s| s.via == Via::Udp && upwards(s))
+        {
             if let Some(message) = seen.reply().filter(|_| !seen.options.recursion_desired) {
                 *offers.entry(seen.server.address).or_default() |=
                     message.flags.recursion_available;
@@ -246,7 +255,7 @@ impl<'e> Vantage<'e> {
         let offering = offers.values().filter(|offers| **offers).count();
         let everybody = offering >= 2 && offering * 2 >= offers.len();
         if everybody {
-            let offered = all(report).filter(|s| {
+            let offered = all.iter().copied().filter(|s| {
                 s.via == Via::Udp
                     && upwards(s)
                     && s.reply().is_some_and(|m| m.flags.recursion_available)
@@ -257,7 +266,7 @@ impl<'e> Vantage<'e> {
                 offers.len()
             ));
         }
-        let disowning = disowning(report);
+        let disowning = disowning(all);
         if !disowning.is_empty() {
             self.notes.push(format!(
                 "all of {} root and parent servers seem to know nothing of their own zones",
@@ -265,7 +274,7 @@ impl<'e> Vantage<'e> {
             ));
             self.suspicious.extend(disowning.values().cloned());
         }
-        let counting = counting_down(report);
+        let counting = counting_down(all);
         if let Some(later) = counting {
             self.suspicious.push(later.source());
             self.notes.push(format!(
@@ -277,16 +286,16 @@ impl<'e> Vantage<'e> {
     }
 
     /// C5: returns whether even authoritative servers seem to invent answers.
-    fn note_inventions(&mut self, report: &Report) -> bool {
+    fn note_inventions(&mut self, all: &[Seen]) -> bool {
         for address in &self.hijacked {
             self.notes.push(format!(
                 "the resolver {address} invents answers for names that do not exist"
             ));
         }
-        let invented_by = serving(report, Purpose::Control(Control::Absent)).filter(invented);
+        let invented_by = control(all, Control::Absent).filter(invented);
         self.suspicious.extend(invented_by.map(|s| s.source()));
-        let parent = serving(report, Purpose::Control(Control::Absent))
-            .any(|s| s.role != Role::Resolver && invented(&s));
+        let parent =
+            control(all, Control::Absent).any(|s| s.role != Role::Resolver && invented(&s));
         if parent {
             self.notes
                 .push("the parent zone answers for names that do not exist".to_owned());
@@ -295,8 +304,12 @@ impl<'e> Vantage<'e> {
     }
 
     /// C9: a note only; some servers fold the case of what they are asked.
-    fn note_case(&mut self, report: &Report) {
-        let folded = all(report).filter(|s| s.case_kept == Some(false)).count();
+    fn note_case(&mut self, all: &[Seen]) {
+        let folded = all
+            .iter()
+            .copied()
+            .filter(|s| s.case_kept == Some(false))
+            .count();
         if folded > 0 {
             self.notes.push(format!(
                 "{folded} answers did not keep the case of the question"
@@ -307,8 +320,10 @@ impl<'e> Vantage<'e> {
 
 /// Root and parent servers that answer with an error for the apex of their own zone, if it is all
 /// of two or more: one may be lame, but then others are not.
-fn disowning(report: &Report) -> BTreeMap<IpAddr, Source> {
-    let own = all(report)
+fn disowning(all: &[Seen]) -> BTreeMap<IpAddr, Source> {
+    let own = all
+        .iter()
+        .copied()
         .filter(|seen| upwards(seen) && seen.question.name == seen.zone)
         .filter_map(|seen| Some((seen, seen.reply()?)));
     let mut errors = BTreeMap::new();
@@ -324,6 +339,13 @@ fn disowning(report: &Report) -> BTreeMap<IpAddr, Source> {
     errors
 }
 
+fn control<'e>(all: &[Seen<'e>], wanted: Control) -> impl Iterator<Item = Seen<'e>> {
+    let purpose = Purpose::Control(wanted);
+    all.iter()
+        .copied()
+        .filter(move |seen| seen.purpose == purpose)
+}
+
 fn upwards(seen: &Seen) -> bool {
     matches!(seen.role, Role::Root | Role::Parent)
 }
@@ -332,34 +354,47 @@ fn authoritative(seen: &Seen) -> bool {
     matches!(seen.role, Role::Root | Role::Parent | Role::Child)
 }
 
-fn asked(report: &Report) -> BTreeSet<(Family, Via)> {
-    all(report)
+fn asked(all: &[Seen], families: &BTreeSet<Family>) -> BTreeSet<(Family, Via)> {
+    let ways = all
+        .iter()
+        .copied()
         .filter(upwards)
         .map(|seen| (Family::of(seen.server.address), seen.via))
-        .filter(|(family, _)| report.vantage.families.contains(family))
-        .collect()
+        .filter(|(family, _)| families.contains(family));
+    distinct(ways)
 }
 
-fn heard(report: &Report) -> BTreeSet<(Family, Via)> {
-    all(report)
+fn heard(all: &[Seen]) -> BTreeSet<(Family, Via)> {
+    let ways = all
+        .iter()
+        .copied()
         .filter(|seen| authoritative(seen) && seen.reply().is_some())
-        .map(|seen| (Family::of(seen.server.address), seen.via))
-        .collect()
+        .map(|seen| (Family::of(seen.server.address), seen.via));
+    distinct(ways)
+}
+
+/// Of many values the few that there are. Collecting would sort them all first.
+fn distinct<T: Ord>(values: impl Iterator<Item = T>) -> BTreeSet<T> {
+    let mut few = BTreeSet::new();
+    few.extend(values);
+    few
 }
 
 /// C8. A question counts if the same address answered another one over the same transport and
 /// with EDNS alike, or, at a root or parent server, any other one: those are expected to answer
 /// every way, as far as the family has that transport here at all. A way in which an address
 /// never answers counts once, since it may be closed for good.
-fn loss(report: &Report, heard: &BTreeSet<(Family, Via)>) -> Loss {
-    let answered: BTreeSet<(IpAddr, Via, bool)> = all(report)
+fn loss(all: &[Seen], heard: &BTreeSet<(Family, Via)>) -> Loss {
+    let ways = all
+        .iter()
+        .copied()
         .filter(|seen| authoritative(seen) && seen.reply().is_some())
-        .map(|seen| (seen.server.address, seen.via, seen.options.edns))
-        .collect();
+        .map(|seen| (seen.server.address, seen.via, seen.options.edns));
+    let answered: BTreeSet<(IpAddr, Via, bool)> = distinct(ways);
     let alive: BTreeSet<IpAddr> = answered.iter().map(|(address, ..)| *address).collect();
     let mut closed = BTreeSet::new();
     let mut loss = Loss::default();
-    for seen in all(report).filter(authoritative) {
+    for seen in all.iter().copied().filter(authoritative) {
         let address = seen.server.address;
         let way = (address, seen.via, seen.options.edns);
         let expected = if answered.contains(&way) {
@@ -396,17 +431,17 @@ fn invented(seen: &Seen) -> bool {
     })
 }
 
-fn hijacked(report: &Report) -> BTreeSet<IpAddr> {
-    serving(report, Purpose::Control(Control::Absent))
+fn hijacked(all: &[Seen]) -> BTreeSet<IpAddr> {
+    control(all, Control::Absent)
         .filter(|s| s.role == Role::Resolver && invented(s))
         .map(|s| s.server.address)
         .collect()
 }
 
 /// A server whose referral three seconds later has smaller TTLs than at first.
-fn counting_down(report: &Report) -> Option<Seen<'_>> {
-    serving(report, Purpose::Control(Control::Constancy)).find_map(|later| {
-        let first = all(report).find(|first| {
+fn counting_down<'e>(all: &[Seen<'e>]) -> Option<Seen<'e>> {
+    control(all, Control::Constancy).find_map(|later| {
+        let first = all.iter().copied().find(|first| {
             first.purpose == Purpose::Parent
                 && first.server.address == later.server.address
                 && first.via == later.via

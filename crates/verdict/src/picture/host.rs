@@ -13,7 +13,7 @@ use std::{
 
 use bailiwick_core::{
     check::Check,
-    delegation::Relation,
+    delegation::{Delegation, Relation},
     message::{Message, Rcode},
     name::Name,
     record::{RecordData, RecordType, Ttl},
@@ -169,12 +169,21 @@ pub(super) fn hosts<'e>(
         settled: BTreeMap::new(),
         hosted: true,
     };
+    let mut last: Option<(&Delegation, bool)> = None;
     for answer in instances.iter().flat_map(Instance::answers) {
         let (delegation, hosted) = match &answer.referral {
             Some(Referral::Delegation(delegation)) => (delegation, false),
             Some(Referral::Hosted(apex)) => (apex, true),
             _ => continue,
         };
+        // Neighbours mostly say the same.
+        let same = |(other, as_well): &(&Delegation, bool)| {
+            *as_well == hosted && other.publishes_the_same_as(delegation)
+        };
+        if last.as_ref().is_some_and(same) {
+            continue;
+        }
+        last = Some((delegation, hosted));
         for (name, glue) in &delegation.name_servers {
             let host = hosts.entry(name.clone()).or_insert_with(|| empty(name));
             host.in_delegation = true;
@@ -197,10 +206,12 @@ pub(super) fn hosts<'e>(
     }
     for view in children.values().flat_map(|child| &child.views) {
         for (seen, message) in view.authoritative() {
-            let Some(host) = hosts.get_mut(&seen.question.name) else {
+            let Some(answer) = HostAnswer::read(seen, message) else {
                 continue;
             };
-            host.answers.extend(HostAnswer::read(seen, message));
+            if let Some(host) = hosts.get_mut(&seen.question.name) {
+                host.answers.push(answer);
+            }
         }
     }
     hosts

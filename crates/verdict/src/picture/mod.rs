@@ -26,7 +26,7 @@ use std::{
     cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    ops::Deref,
+    ops::{Deref, Range},
 };
 
 use bailiwick_core::{
@@ -117,14 +117,14 @@ pub struct Picture<'e> {
     pub found: &'e Found,
     /// The zones from the root down to the parent, by the same vantage point.
     pub path: &'e [Cut],
-    /// Every vantage point with its controls, also those that may not testify.
+    /// Every vantage point with its controls, also those that may not testify; by name.
     pub vantages: Vec<Vantage<'e>>,
     /// Which of them stand in different networks.
     pub networks: Networks<'e>,
     /// In how many networks those stand that vote.
     pub quorum: QuorumCount,
-    /// The parent zone's servers: one entry per vantage point, address and instance. An
-    /// address without any answer has one entry, too.
+    /// The parent zone's servers: one entry per vantage point, address and instance, in this
+    /// order. An address without any answer has one entry, too.
     pub instances: Vec<Instance<'e>>,
     /// Every name server's name: those of the delegation, of the apex and of the expectation.
     pub hosts: BTreeMap<Name, Host<'e>>,
@@ -292,6 +292,24 @@ impl<'e> Picture<'e> {
     #[must_use]
     pub fn child(&self, address: IpAddr) -> Option<&Child<'e>> {
         self.children.get(&address)
+    }
+
+    /// Returns a vantage point, if it reported.
+    #[must_use]
+    pub fn vantage(&self, id: &VantageId) -> Option<&Vantage<'e>> {
+        let place = self
+            .vantages
+            .binary_search_by_key(&id, |vantage| vantage.id);
+        place.ok().map(|place| &self.vantages[place])
+    }
+
+    /// Returns the places in `instances` of those that a vantage point saw.
+    pub(crate) fn seen_by(&self, vantage: &VantageId) -> Range<usize> {
+        let before = |wanted: fn(&VantageId, &VantageId) -> bool| {
+            self.instances
+                .partition_point(|instance| wanted(instance.vantage, vantage))
+        };
+        before(|own, wanted| own < wanted)..before(|own, wanted| own <= wanted)
     }
 
     /// Returns whether any vantage point is fit to testify.

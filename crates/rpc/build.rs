@@ -1,6 +1,12 @@
 //! Generates the services. Their messages are in `wire`.
 
-use std::{env, error::Error, fs, path::Path};
+use std::{
+    env,
+    error::Error,
+    fs,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use prost::Message;
 
@@ -11,6 +17,11 @@ const FILES: [&str; 3] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
+    // A clock that is before this is wrong: see `connect`.
+    println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let built = env::var("SOURCE_DATE_EPOCH").unwrap_or_else(|_| now.to_string());
+    println!("cargo:rustc-env=BAILIWICK_BUILT={built}");
     let proto = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     println!("cargo:rerun-if-changed={}", proto.display());
     let described = protox::compile(FILES, [proto])?;

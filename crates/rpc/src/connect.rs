@@ -344,6 +344,13 @@ pub enum Trouble {
     /// The certificate has not begun.
     #[error("its certificate begins {}; or the clock of this machine is wrong", later(*.0))]
     NotBegun(Option<Duration>),
+    /// The clock of this machine is so much before the moment when this program was built.
+    #[error(
+        "the clock of this machine is wrong, by {} at least: it says a time before this program \
+         was built; set it, and the rest comes by itself",
+        rough(*.0)
+    )]
+    Clock(Duration),
     /// Our certificate has ended, or has not begun; TLS has one word for both.
     #[error(
         "by its clock our certificate is not valid at this time: renew it, and look at both clocks"
@@ -409,8 +416,11 @@ impl Trouble {
                 Self::Ended(ago(not_after))
             }
             InvalidCertificate(Bad::NotValidYet) => Self::NotBegun(None),
-            InvalidCertificate(Bad::NotValidYetContext { not_before, .. }) => {
-                Self::NotBegun(ahead(not_before))
+            InvalidCertificate(Bad::NotValidYetContext { time, not_before }) => {
+                match built().checked_sub(Duration::from_secs(time.as_secs())) {
+                    Some(wrong) if !wrong.is_zero() => Self::Clock(wrong),
+                    _ => Self::NotBegun(ahead(not_before)),
+                }
             }
             InvalidCertificate(_) => Self::Stranger,
             AlertReceived(AlertDescription::CertificateExpired) => Self::OwnEnded,
@@ -432,6 +442,11 @@ impl Trouble {
             other => Self::Tls(other),
         }
     }
+}
+
+/// When this program was built, since 1970. No clock that is right is before that.
+fn built() -> Duration {
+    Duration::from_secs(env!("BAILIWICK_BUILT").parse().unwrap_or(0))
 }
 
 fn now() -> Duration {
@@ -559,5 +574,53 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Answered<S> {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_wrong_is_told_with_what_is_known_of_it() {
+        let day = Duration::from_secs(86_400);
+        let not_yet = |time: Duration| {
+            let context = CertificateError::NotValidYetContext {
+                time: UnixTime::since_unix_epoch(time),
+                not_before: UnixTime::since_unix_epoch(now() + day * 3),
+            };
+            Trouble::of_tls(rustls::Error::InvalidCertificate(context)).to_string()
+        };
+        let ended = CertificateError::ExpiredContext {
+            time: UnixTime::since_unix_epoch(now()),
+            not_after: UnixTime::since_unix_epoch(now() - day * 3),
+        };
+        let ended = Trouble::of_tls(rustls::Error::InvalidCertificate(ended)).to_string();
+        let cases = [
+            (
+                not_yet(Duration::ZERO),
+                "before this program was built",
+                "1970",
+            ),
+            (
+                not_yet(built() - day * 3),
+                "wrong, by 3 days at least",
+                "days before",
+            ),
+            (
+                not_yet(built() + day),
+                "begins in 2 days",
+                "it may be right",
+            ),
+            (
+                ended,
+                "ended 3 days ago; or the clock",
+                "nobody knows which",
+            ),
+        ];
+        for (told, wanted, why) in cases {
+            assert!(told.contains(wanted), "{why}: {told}");
+            assert!(told.contains("clock of this machine"), "{why}: {told}");
+        }
     }
 }

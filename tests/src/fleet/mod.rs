@@ -259,6 +259,8 @@ pub struct Player {
     own: Credentials,
     remote: Remote,
     boot: [u8; 16],
+    /// What its clock says, in microseconds since 1970, if that is not the time.
+    pub clock_us: Option<u64>,
 }
 
 impl Player {
@@ -282,6 +284,7 @@ impl Player {
             key,
             remote,
             boot: rand::random(),
+            clock_us: None,
         })
     }
 
@@ -315,7 +318,7 @@ impl Player {
             protocol_max: 1,
             build: "player".to_owned(),
             boot: self.boot.to_vec().into(),
-            clock_us: u64::try_from(now.as_micros())?,
+            clock_us: self.clock_us.unwrap_or(u64::try_from(now.as_micros())?),
             lab: true,
             durable: true,
             ..Hello::default()

@@ -3,8 +3,14 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use bailiwick_agent::Clock;
+use bailiwick_core::{report::RoundId, vantage::VantageId};
+use bailiwick_wire::report;
 
-use crate::{Agent, coordinator::Coordinator, once, standing};
+use crate::{
+    Agent,
+    coordinator::{Arrived, Coordinator},
+    once, standing,
+};
 
 #[tokio::test]
 async fn a_farewell_is_respected() {
@@ -109,7 +115,13 @@ async fn whatever_the_clock_says_reports_arrive() {
     let mut agent = Agent::joined(&coordinator, coordinator.address).await;
     let day = 86_400;
     let began = Instant::now();
-    let clocks: [(&str, Clock); 5] = [
+    let frozen = SystemTime::now();
+    let clocks: [(&str, Clock); 7] = [
+        ("frozen", Clock::new(move || frozen)),
+        (
+            "an hour ahead",
+            Clock::new(|| SystemTime::now() + Duration::from_secs(3600)),
+        ),
         (
             "ten years ahead",
             Clock::new(move || SystemTime::now() + Duration::from_secs(3650 * day)),
@@ -142,26 +154,24 @@ async fn whatever_the_clock_says_reports_arrive() {
         coordinator.plan(vec![once(number), standing(number + 1)]);
         agent.settings.clock = clock;
         agent.start();
-        for round in [1000 + u64::from(number)] {
-            coordinator
-                .until(what, |heard| {
-                    heard
-                        .reports
-                        .iter()
-                        .any(|a| {
-                            bailiwick_wire::report::decode(
-                                &a.envelope.body,
-                                &a.envelope.answers,
-                                bailiwick_core::vantage::VantageId(String::new()),
-                            )
-                            .unwrap()
-                            .round
-                            .0 == round
-                        })
-                        .then_some(())
-                })
-                .await;
-        }
+        let round = RoundId(1000 + u64::from(number));
+        let read = |a: &Arrived| {
+            let vantage = VantageId(String::new());
+            report::decode(&a.envelope.body, &a.envelope.answers, vantage).unwrap()
+        };
+        let report = coordinator
+            .until(what, |heard| {
+                let mut reports = heard.reports.iter().map(read);
+                reports.find(|report| report.round == round)
+            })
+            .await;
+        // How long something took is not taken from that clock.
+        let long = Duration::from_secs(10);
+        let elapsed = report.observations.values().map(|seen| seen.elapsed);
+        assert!(
+            elapsed.chain([report.elapsed]).all(|took| took < long),
+            "{what}"
+        );
         agent.stop().await;
     }
     coordinator.stop().await;

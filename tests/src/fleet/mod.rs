@@ -255,7 +255,7 @@ pub struct Followed {
 pub struct Player {
     /// As enrolled.
     pub name: String,
-    key: Key,
+    key: Arc<Key>,
     own: Credentials,
     remote: Remote,
     boot: [u8; 16],
@@ -281,11 +281,24 @@ impl Player {
         Ok(Self {
             own: Credentials::of_identity(&identity, &key)?,
             name: identity.name,
-            key,
+            key: Arc::new(key),
             remote,
             boot: rand::random(),
             clock_us: None,
         })
+    }
+
+    /// Another machine with the same key.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            key: Arc::clone(&self.key),
+            own: self.own.clone(),
+            remote: self.remote.clone(),
+            boot: rand::random(),
+            clock_us: self.clock_us,
+        }
     }
 
     /// Begins again, as another start of the program with the same key.
@@ -404,11 +417,20 @@ impl Session {
     ///
     /// Fails if the stream has ended.
     pub async fn report(&mut self, report: Report) -> Result<ReportId> {
-        self.seq += 1;
+        self.report_as(self.seq + 1, report).await
+    }
+
+    /// Sends a report as one of this number, and returns its identity.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the stream has ended.
+    pub async fn report_as(&mut self, seq: u64, report: Report) -> Result<ReportId> {
+        self.seq = seq;
         let id = ReportId {
             lane: Lane::Change,
             epoch: self.epoch,
-            seq: self.seq,
+            seq,
         };
         self.send(vec![envelope(id, &report)]).await?;
         Ok(id)

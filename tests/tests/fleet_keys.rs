@@ -1,0 +1,415 @@
+//! Who is who: authorities that are exchanged, keys that two machines use, recordings that are
+//! played again, agents that lie about where they stand or send two reports as one.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, Result, ensure};
+use bailiwick_coordinator::Config;
+use bailiwick_core::{
+    check::{Check, CheckId},
+    report::{Lane, Report, ReportId},
+};
+use bailiwick_lab::scenario::Scenario;
+use bailiwick_rpc::{Authority, Link, operator};
+use bailiwick_tests::{
+    fleet::{
+        Fleet, Player, answer, envelope, folder, programs::CoordinatorProgram, spooling::Spooling,
+    },
+    programs::built,
+};
+
+fn scenario() -> Scenario {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/scenarios/w03-one-instance-lags.txt"
+    );
+    Scenario::parse(&std::fs::read_to_string(file).unwrap()).unwrap()
+}
+
+fn check() -> Check {
+    Check {
+        id: CheckId(rand::random()),
+        nonce: rand::random(),
+        timeout: Duration::from_secs(5),
+        ..scenario().check
+    }
+}
+
+/// What the one sees that is behind all others, and what these see.
+fn behind_and_others() -> (Report, Vec<Report>) {
+    let mut reports = scenario().run(1);
+    let behind = reports.iter().position(|r| r.vantage.id.0 == "nrt");
+    (reports.remove(behind.unwrap()), reports)
+}
+
+/// Honest players in so many networks of their own.
+async fn honest(fleet: &Fleet, reports: &[Report]) -> Result<Vec<Spooling>> {
+    let mut players = Vec::new();
+    for (number, report) in reports.iter().enumerate() {
+        let asn = format!("asn={}", 64_501 + number);
+        let rir = ["rir=ripe", "rir=arin", "rir=apnic"][number % 3];
+        let player = fleet
+            .join(&format!("honest-{number}"), &[&asn, rir])
+            .await?;
+        players.push(Spooling::start(player, report.clone(), Duration::ZERO));
+    }
+    connected(fleet, players.len()).await?;
+    Ok(players)
+}
+
+async fn connected(fleet: &Fleet, wanted: usize) -> Result<()> {
+    for _ in 0..500 {
+        if fleet.status().await?.connected == wanted as u64 {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    anyhow::bail!("not all are connected: {:?}", fleet.status().await?)
+}
+
+async fn agent(fleet: &Fleet, name: &str) -> Result<operator::Agent> {
+    let mut asked = fleet.operator().await?.operator();
+    let request = operator::GetAgentRequest {
+        name: name.to_owned(),
+    };
+    Ok(asked.get_agent(request).await?.into_inner())
+}
+
+fn without_vote(agent: operator::Agent) -> Vec<String> {
+    agent.place.unwrap_or_default().without_vote
+}
+
+async fn kept(fleet: &Fleet, check: CheckId) -> Result<BTreeSet<(String, u64, u64)>> {
+    let rows = fleet.store.evidence(check, None, 100_000).await?;
+    let ids = rows.into_iter().map(|row| {
+        let id = row.id.report;
+        (row.id.agent.0, id.epoch, id.seq)
+    });
+    Ok(ids.collect())
+}
+
+fn said(shown: &str) -> Result<serde_json::Value> {
+    Ok(serde_json::from_str(shown)?)
+}
+
+/// Findings of a kind, each in its words.
+fn findings(said: &serde_json::Value, id: &str) -> Vec<String> {
+    let all = said["findings"].as_array().into_iter().flatten();
+    let these = all.filter(|finding| finding["id"] == id);
+    these.map(|finding| finding["detail"].to_string()).collect()
+}
+
+/// F22: twenty times a coordinator starts with another issuing authority and another certificate
+/// of its own, while agents work. None of them is refused, and none of their certificates is worth
+/// less than before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn authorities_are_exchanged_and_nobody_is_refused() -> Result<()> {
+    let test = "authorities_are_exchanged_and_nobody_is_refused";
+    let Some(programs) = built(test, &["bailiwick-coordinator"])? else {
+        return Ok(());
+    };
+    let folder = folder()?;
+    let own = folder.path().join("coordinator");
+    let program = programs.join("bailiwick-coordinator");
+    let mut coordinator = CoordinatorProgram::init(&program, &own)?;
+    coordinator.start().await?;
+    let mut players = Vec::new();
+    for (number, report) in scenario().run(1).into_iter().enumerate() {
+        let link = Link::local(&coordinator.socket()).await?;
+        let request = operator::InviteAgentRequest {
+            name: format!("player-{number}"),
+            ..operator::InviteAgentRequest::default()
+        };
+        let invited = link.operator().invite_agent(request).await?.into_inner();
+        let player = Player::join(&invited.join).await?;
+        players.push(Spooling::start(player, report, Duration::ZERO));
+    }
+    for sessions in 1..=20 {
+        // All are in a session with the certificate of their first day.
+        let all = || players.iter().all(|p| p.account().sessions >= sessions);
+        while !all() {
+            let account = players[0].account().clone();
+            ensure!(account.trouble.values().sum::<u64>() < 2000, "{account:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let link = Link::local(&coordinator.socket()).await?;
+        let followed = bailiwick_tests::fleet::follow(&link, &check(), "json").await?;
+        assert_eq!(
+            followed.rows.len(),
+            players.len(),
+            "{:?}",
+            followed.left_out
+        );
+        coordinator.stop().await?;
+        let authority = own.join("authority");
+        let mut renewed = Authority::load(&authority)?;
+        renewed.renew_issuing(SystemTime::now())?;
+        renewed.save(&authority)?;
+        coordinator.start().await?;
+    }
+    // What went wrong is that nobody was there for a moment, and nothing else.
+    let troubles: BTreeSet<_> = players
+        .iter()
+        .flat_map(|player| player.account().trouble.clone().into_keys())
+        .collect();
+    let absent = [
+        "cannot connect",
+        "the coordinator stops",
+        "has ended",
+        "transport",
+    ];
+    for why in &troubles {
+        ensure!(
+            absent.iter().any(|words| why.contains(words)),
+            "{troubles:#?}"
+        );
+    }
+    Ok(())
+}
+
+/// T24: two machines with one key take the session from each other. What both send is kept, and
+/// neither is believed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_machines_with_one_key_neither_has_a_vote() -> Result<()> {
+    let fleet = Fleet::start().await?;
+    let (behind, others) = behind_and_others();
+    let _honest = honest(&fleet, &others).await?;
+    let one = fleet.join("copied", &["asn=64599", "rir=lacnic"]).await?;
+    let other = one.copied();
+    let mut sessions = Vec::new();
+    for take_over in 0..6 {
+        // The first session is taken from nobody, and three that are taken are no fight yet.
+        let suspect = take_over == 5;
+        let held = without_vote(agent(&fleet, "copied").await?);
+        let is_held = held.iter().any(|word| word == "suspect-clone");
+        assert_eq!(is_held, suspect, "{take_over}: {held:?}");
+        let machine = if take_over % 2 == 0 { &one } else { &other };
+        sessions.push(machine.session().await?);
+    }
+    let held = agent(&fleet, "copied").await?;
+    assert_eq!(held.state, "suspect-clone");
+
+    let asked = check();
+    let playing = async {
+        let mut ids = BTreeSet::new();
+        let (check, round) = sessions[5].asked().await?;
+        for machine in [&one, &other] {
+            let mut session = machine.session().await?;
+            let report = answer(behind.clone(), &check, round, "copied");
+            let id = session.report(report).await?;
+            session.acknowledged(id).await?;
+            ids.insert(("copied".to_owned(), id.epoch, id.seq));
+        }
+        anyhow::Ok(ids)
+    };
+    let (followed, ids) = tokio::join!(fleet.check(&asked, "json"), playing);
+    let (ended, ids) = (followed?.ended, ids?);
+    fleet.settled().await?;
+    ensure!(
+        kept(&fleet, asked.id).await?.is_superset(&ids),
+        "both are kept"
+    );
+    // The others see no delay.
+    assert_eq!(ended.state, "CONSISTENT", "{}", ended.shown);
+    let told = findings(&said(&ended.shown)?, "vantage-without-vote");
+    ensure!(
+        told.len() == 1 && told[0].contains("suspect-clone"),
+        "{told:?}"
+    );
+    Ok(())
+}
+
+/// T23: two reports as one. The first is kept, and nothing of that agent counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_two_reports_as_one_has_no_vote() -> Result<()> {
+    let fleet = Fleet::start().await?;
+    let (behind, others) = behind_and_others();
+    let _honest = honest(&fleet, &others).await?;
+    let player = fleet
+        .join("two-faced", &["asn=64599", "rir=lacnic"])
+        .await?;
+    let mut session = player.session().await?;
+    let first = check();
+    let playing = async {
+        let (check, round) = session.asked().await?;
+        let id = ReportId {
+            lane: Lane::Change,
+            epoch: session.epoch,
+            seq: 1,
+        };
+        for report in [&others[0], &behind] {
+            let report = answer(report.clone(), &check, round, "two-faced");
+            session.send(vec![envelope(id, &report)]).await?;
+            session.acknowledged(id).await?;
+        }
+        anyhow::Ok(id)
+    };
+    let (followed, id) = tokio::join!(fleet.check(&first, "json"), playing);
+    let id = id?;
+    assert_eq!(followed?.ended.state, "CONSISTENT");
+    let rows = fleet.store.evidence(first.id, None, 100).await?;
+    let row = rows
+        .iter()
+        .find(|row| row.id.report == id)
+        .context("the first")?;
+    let round = bailiwick_core::report::RoundId(0);
+    let same = envelope(id, &answer(others[0].clone(), &first, round, "two-faced"));
+    assert_eq!(row.answers, same.answers, "the first is kept");
+    assert_eq!(
+        without_vote(agent(&fleet, "two-faced").await?),
+        ["equivocated"]
+    );
+
+    let second = check();
+    let playing = async {
+        let (check, round) = session.asked().await?;
+        session
+            .report_as(2, answer(behind.clone(), &check, round, "two-faced"))
+            .await
+    };
+    let (followed, played) = tokio::join!(fleet.check(&second, "json"), playing);
+    played?;
+    let ended = followed?.ended;
+    assert_eq!(ended.state, "CONSISTENT", "{}", ended.shown);
+    Ok(())
+}
+
+/// T18: whoever plays batches again, in as many sessions as it likes, changes nothing. (That a
+/// recording of the connection itself is worth nothing is shown where TLS is: `rpc/tests/tls.rs`.)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_reports_again_change_no_row() -> Result<()> {
+    let fleet = Fleet::start().await?;
+    let player = fleet.join("fra-1", &[]).await?;
+    let report = scenario().run(1).remove(0);
+    let asked = check();
+    let epoch = 7;
+    let mut session = player.session().await?;
+    let playing = async {
+        let (check, round) = session.asked().await?;
+        let id = |seq| ReportId {
+            lane: Lane::Change,
+            epoch,
+            seq,
+        };
+        let report = answer(report.clone(), &check, round, "fra-1");
+        let batch: Vec<_> = (1..=8).map(|seq| envelope(id(seq), &report)).collect();
+        session.send(batch.clone()).await?;
+        session.acknowledged(id(8)).await?;
+        anyhow::Ok((batch, id(8)))
+    };
+    let (followed, played) = tokio::join!(fleet.check(&asked, "json"), playing);
+    followed?;
+    let (batch, last) = played?;
+    fleet.settled().await?;
+    let before = fleet.store.evidence(asked.id, None, 100).await?;
+    let verdict = fleet
+        .store
+        .check(asked.id)
+        .await?
+        .context("the check")?
+        .judgement;
+    let mut again = 0;
+    while again < 10_000 {
+        // A session may send so many at once; more would have to wait.
+        let mut session = player.session().await?;
+        for _ in 0..32 {
+            session.send(batch.clone()).await?;
+            again += batch.len();
+        }
+        session.acknowledged(last).await?;
+    }
+    fleet.settled().await?;
+    assert_eq!(fleet.store.evidence(asked.id, None, 100).await?, before);
+    assert_eq!(fleet.status().await?.reports, before.len() as u64);
+    let record = fleet.store.check(asked.id).await?.context("the check")?;
+    assert_eq!(
+        (record.judgement, record.revisions),
+        (verdict, record.revisions)
+    );
+    Ok(())
+}
+
+/// T25: agents that say they stand where they do not. Where they are is what the coordinator sees;
+/// several behind one address are none of that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_lies_about_its_place_has_no_vote() -> Result<()> {
+    const TABLE: &str = "127.0.0.0/8 64501 ripe\n::1/128 64502 arin\n";
+    /// Labels, and whether the table says something else.
+    const V4: [([&str; 2], bool); 12] = [
+        (["asn=64501", "rir=ripe"], false),
+        (["asn=64501", "x=nat"], false),
+        (["asn=64502", "rir=ripe"], true),
+        (["asn=64503", "rir=ripe"], true),
+        (["asn=64501", "rir=arin"], true),
+        (["asn=64501", "rir=apnic"], true),
+        (["asn=64502", "rir=arin"], true),
+        (["asn=1", "x=1"], true),
+        (["asn=4294967295", "x=2"], true),
+        (["rir=lacnic", "x=3"], true),
+        (["rir=afrinic", "x=4"], true),
+        (["asn=64510", "rir=arin"], true),
+    ];
+    for (address, right) in [("127.0.0.1:0", "asn=64501"), ("[::1]:0", "asn=64502")] {
+        let fleet = Fleet::start_as(|config: &mut Config| {
+            config.agents = address.parse().unwrap();
+            config.networks = TABLE.parse().unwrap();
+        })
+        .await?;
+        let (behind, others) = behind_and_others();
+        let swap = |label: &'static str| match (address, label) {
+            ("[::1]:0", "asn=64501") => "asn=64502",
+            ("[::1]:0", "asn=64502") => "asn=64501",
+            ("[::1]:0", "rir=ripe") => "rir=arin",
+            ("[::1]:0", "rir=arin") => "rir=ripe",
+            _ => label,
+        };
+        let mut players = Vec::new();
+        let mut liars = 0;
+        for (number, (labels, lies)) in V4.into_iter().enumerate() {
+            let name = format!("agent-{number}");
+            let labels = labels.map(swap);
+            let player = fleet.join(&name, &labels).await?;
+            let report = if lies { &behind } else { &others[0] };
+            players.push(Spooling::start(player, report.clone(), Duration::ZERO));
+            connected(&fleet, number + 1).await?;
+            let held = without_vote(agent(&fleet, &name).await?);
+            let expected: &[&str] = if lies { &["mislabelled"] } else { &[] };
+            assert_eq!(held, expected, "{labels:?} at {address}");
+            let place = agent(&fleet, &name).await?.place.context("a place")?;
+            assert_eq!(format!("asn={}", place.asn), right, "the address decides");
+            liars += usize::from(lies);
+        }
+        assert_eq!(liars, 10, "ten of each family");
+        let ended = ask_all(&fleet, players.len()).await?;
+        assert_eq!(ended.state, "CONSISTENT", "{}", ended.shown);
+        let told = findings(&said(&ended.shown)?, "vantage-mislabelled");
+        assert_eq!(told.len(), liars, "{told:?}");
+    }
+    Ok(())
+}
+
+/// Starts a check with all agents and waits for its verdict.
+async fn ask_all(fleet: &Fleet, agents: usize) -> Result<operator::CheckEnded> {
+    let request = operator::CreateCheckRequest {
+        check: Some(bailiwick_wire::report::to_check(&check())),
+        agents: u32::try_from(agents)?,
+        view: Some(operator::View {
+            format: "json".to_owned(),
+            ..operator::View::default()
+        }),
+        ..operator::CreateCheckRequest::default()
+    };
+    let mut asked = fleet.operator().await?.operator();
+    let mut events = asked.create_check(request).await?.into_inner();
+    while let Some(event) = events.message().await? {
+        if let Some(operator::check_event::Kind::Ended(ended)) = event.kind {
+            return Ok(ended);
+        }
+    }
+    anyhow::bail!("no verdict")
+}

@@ -1,4 +1,8 @@
 //! Sends what is spooled, the change lane first, as fast as the coordinator gives credit.
+//!
+//! After an outage a spool holds hours of routine reports, and a coordinator reads so many a second
+//! of one agent. What is on its way cannot be overtaken, so of the routine lane there is never more
+//! on its way than one batch: a report that somebody waits for now waits for that one at most.
 
 use std::time::Duration;
 
@@ -18,8 +22,9 @@ use tokio::{
 
 use crate::keeper::{Keeper, Kept};
 
-/// The most reports, gaps and octets of one batch.
+/// The most reports of one batch, by lane, and gaps and octets.
 const REPORTS: usize = 64;
+const ROUTINE: usize = 32;
 const GAPS: usize = 64;
 const OCTETS: usize = 256 * 1024;
 /// So many routine reports do not wait for others.
@@ -33,7 +38,7 @@ pub(crate) struct Gone;
 enum Sent {
     Something,
     Nothing,
-    /// There is something, but no credit for it.
+    /// There is something, but no credit for it, or not before what was sent has arrived.
     NoCredit,
 }
 
@@ -43,6 +48,8 @@ pub(crate) struct Delivery {
     say: mpsc::Sender<FromAgent>,
     /// Octets that the coordinator allowed since the session began.
     credit: watch::Receiver<u64>,
+    /// Octets that were allowed at first: each that arrived is given back.
+    window: u64,
     /// Octets that were sent.
     spent: u64,
     /// How long routine reports may wait for others.
@@ -58,10 +65,12 @@ impl Delivery {
         credit: watch::Receiver<u64>,
         flush: Duration,
     ) -> Self {
+        let window = *credit.borrow();
         Self {
             keeper,
             say,
             credit,
+            window,
             spent: 0,
             flush,
             change: None,
@@ -127,13 +136,23 @@ impl Delivery {
 
     async fn send(&mut self, lane: Lane) -> Result<Sent, Gone> {
         let granted = *self.credit.borrow_and_update();
+        let on_its_way = self
+            .spent
+            .saturating_sub(granted.saturating_sub(self.window));
+        if lane == Lane::Routine && on_its_way > 0 {
+            return Ok(Sent::NoCredit);
+        }
         let room = usize::try_from(granted.saturating_sub(self.spent)).unwrap_or(usize::MAX);
+        let most = match lane {
+            Lane::Change => REPORTS,
+            Lane::Routine => ROUTINE,
+        };
         let after = *self.cursor(lane);
         let entries = self.keeper.next(lane, after, room.min(OCTETS)).await;
         if entries.is_empty() {
             return Ok(Sent::Nothing);
         }
-        let (batch, octets, last) = pack(entries, room);
+        let (batch, octets, last) = pack(entries, most, room);
         let Some(last) = last else {
             tracing::debug!("a report of the {lane} lane waits for credit: {room} octets are left");
             return Ok(Sent::NoCredit);
@@ -150,7 +169,7 @@ impl Delivery {
 
 /// Packs as many entries as may go together and have room. Returns the octets that count, and the
 /// last one that is in it.
-fn pack(entries: Vec<Entry>, room: usize) -> (ReportBatch, usize, Option<ReportId>) {
+fn pack(entries: Vec<Entry>, most: usize, room: usize) -> (ReportBatch, usize, Option<ReportId>) {
     let mut batch = ReportBatch::default();
     let (mut octets, mut last) = (0, None);
     for entry in entries {
@@ -170,7 +189,7 @@ fn pack(entries: Vec<Entry>, room: usize) -> (ReportBatch, usize, Option<ReportI
             Entry::Report(stored) => {
                 let envelope = envelope(stored.id, stored.payload);
                 let cost = cost(&envelope);
-                let full = batch.reports.len() == REPORTS
+                let full = batch.reports.len() == most
                     || (!batch.reports.is_empty() && octets + cost > OCTETS);
                 if full || octets + cost > room {
                     break;
@@ -283,7 +302,7 @@ mod tests {
             ),
         ];
         for (entries, room, wanted, last, why) in cases {
-            let (batch, octets, end) = pack(entries, room);
+            let (batch, octets, end) = pack(entries, REPORTS, room);
             let found = (batch.reports.len(), batch.gaps.len(), octets);
             assert_eq!(found, wanted, "{why}");
             assert_eq!(end.map_or(0, |id| id.seq), last, "{why}");

@@ -44,8 +44,8 @@ pub(crate) struct Manner {
     pub give_back: bool,
     pub(crate) acknowledge: bool,
     pub(crate) delay: Duration,
-    /// Reports a second of one session that it takes, if it does not take as many as come. What
-    /// comes after a batch waits so long.
+    /// Reports a second of one session that it takes, if it does not take as many as come. A batch
+    /// is taken at once, and the message after it is not read before its time.
     pub(crate) pace: Option<f64>,
     /// Takes Hello and never says anything.
     pub(crate) silent: bool,
@@ -336,6 +336,7 @@ impl AgentService for Service {
             granted: 0,
             given_back: 0,
             octets: 0,
+            ready: Instant::now(),
         };
         tokio::spawn(talk.run(request.into_inner(), certified.serial.0));
         Ok(Response::new(Box::pin(ReceiverStream::new(said))))
@@ -351,6 +352,17 @@ struct Talk {
     granted: u64,
     given_back: u64,
     octets: u64,
+    /// When the next message is read.
+    ready: Instant,
+}
+
+/// The next message, not before a moment.
+async fn next(
+    heard: &mut Streaming<FromAgent>,
+    ready: Instant,
+) -> Result<Option<FromAgent>, Status> {
+    tokio::time::sleep_until(ready.into()).await;
+    heard.message().await
 }
 
 impl Talk {
@@ -415,7 +427,7 @@ impl Talk {
                 }
             }
             tokio::select! {
-                message = heard.message() => match message {
+                message = next(&mut heard, self.ready) => match message {
                     Ok(Some(message)) => self.hear(message, &now).await,
                     _ => return,
                 },
@@ -468,7 +480,8 @@ impl Talk {
         }
         let count = u32::try_from(reports).unwrap();
         let paced = manner.pace.map_or(0.0, |pace| f64::from(count) / pace);
-        tokio::time::sleep(manner.delay + Duration::from_secs_f64(paced)).await;
+        self.ready = Instant::now() + Duration::from_secs_f64(paced);
+        tokio::time::sleep(manner.delay).await;
         if manner.acknowledge {
             for (lane, epoch, through) in self.through() {
                 self.say(to_agent::Kind::Acknowledged(Acknowledged {

@@ -6,7 +6,9 @@ use bailiwick_core::{
     report::{Lane, RoundId},
     vantage::VantageId,
 };
-use bailiwick_wire::report;
+use bailiwick_spool::{Directory, Spool, Value};
+use bailiwick_wire::{proto::report::v1::ReportEnvelope, report};
+use prost::Message as _;
 
 use crate::{
     Agent, check,
@@ -160,6 +162,37 @@ async fn after_a_partition_all_comes_in_order_and_the_change_lane_first() {
     // What is measured from now on comes soon.
     let now = coordinator.kept.heard.lock().unwrap().reports.len();
     coordinator.reports(now + 2).await;
+    agent.stop().await;
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_asked_now_overtakes_what_has_waited() {
+    let coordinator = Coordinator::start().await;
+    // It takes 50 reports a second, and may have all of these on their way at once.
+    coordinator.behave(|manner| manner.pace = Some(50.0));
+    let mut agent = Agent::joined(&coordinator, coordinator.address).await;
+    let directory = Directory::open(&agent.path().join("spool")).unwrap();
+    let (mut spool, _) = Spool::open(directory, bailiwick_spool::Settings::default(), 1);
+    let waited = ReportEnvelope {
+        body: vec![7; 400].into(),
+        ..ReportEnvelope::default()
+    };
+    for _ in 0..400 {
+        let payload = waited.encode_to_vec();
+        spool
+            .append(Duration::ZERO, Lane::Routine, Value::New, &payload)
+            .unwrap();
+    }
+    spool.sync(Duration::ZERO);
+    drop(spool);
+    agent.start();
+    coordinator.reports(1).await;
+    coordinator.plan(vec![once(1)]);
+    let reports = coordinator.reports(401).await;
+    let lanes = reports.iter().map(|arrived| arrived.id.lane);
+    let before = lanes.take_while(|lane| *lane == Lane::Routine).count();
+    assert!(before < 200, "it came after {before} of 400");
     agent.stop().await;
     coordinator.stop().await;
 }

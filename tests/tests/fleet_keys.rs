@@ -15,7 +15,7 @@ use bailiwick_core::{
     report::{Lane, Report, ReportId},
 };
 use bailiwick_lab::scenario::Scenario;
-use bailiwick_rpc::{Authority, Link, operator};
+use bailiwick_rpc::{Authority, Link, TrustDomain, operator};
 use bailiwick_tests::{
     fleet::{
         Fleet, Player, answer, envelope, folder, programs::CoordinatorProgram, spooling::Spooling,
@@ -169,6 +169,47 @@ async fn authorities_are_exchanged_and_nobody_is_refused() -> Result<()> {
             "{troubles:#?}"
         );
     }
+    Ok(())
+}
+
+/// An authority of which half of the life is over is renewed when the coordinator starts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_authority_is_renewed_in_time() -> Result<()> {
+    const DAY: Duration = Duration::from_hours(24);
+    let test = "an_old_authority_is_renewed_in_time";
+    let Some(programs) = built(test, &["bailiwick-coordinator"])? else {
+        return Ok(());
+    };
+    let folder = folder()?;
+    let own = folder.path().join("coordinator");
+    let program = programs.join("bailiwick-coordinator");
+    let mut coordinator = CoordinatorProgram::init(&program, &own)?;
+    let authority = own.join("authority");
+    let now = SystemTime::now();
+    for (age, renewed) in [(100, false), (300, true), (400, true)] {
+        std::fs::remove_dir_all(&authority)?;
+        let old = Authority::create(TrustDomain::default(), now - DAY * age)?;
+        old.save(&authority)?;
+        coordinator.start().await?;
+        coordinator.stop().await?;
+        let ends = Authority::load(&authority)?.issuing_ends();
+        assert_eq!(ends > now + DAY * 300, renewed, "{age} days old");
+        assert_eq!(
+            Authority::load(&authority)?.pin(),
+            old.pin(),
+            "the same root"
+        );
+    }
+    // Without the key of the root nothing can be done, and that is said.
+    std::fs::remove_dir_all(&authority)?;
+    Authority::create(TrustDomain::default(), now - DAY * 320)?.save(&authority)?;
+    std::fs::remove_file(authority.join("root.key"))?;
+    coordinator.start().await?;
+    let link = Link::local(&coordinator.socket()).await?;
+    let asked = operator::GetStatusRequest::default();
+    let status = link.operator().get_status(asked).await?.into_inner();
+    let notes = status.notes.join("; ");
+    ensure!(notes.contains("the issuing authority ends"), "{notes}");
     Ok(())
 }
 

@@ -52,6 +52,8 @@ const TEXT: usize = 1024;
 /// Checks in a list.
 const LISTED: usize = 50;
 const MOST_LISTED: usize = 10_000;
+/// How long before its end an authority is spoken of that was not renewed.
+const AUTHORITY_ENDS: Duration = Duration::from_hours(60 * 24);
 /// Events that wait for a watcher.
 const WAITING: usize = 64;
 
@@ -284,6 +286,13 @@ impl OperatorService for Operators {
         let again = shared.revisions.waiting();
         if again > 0 {
             notes.push(format!("{again} checks wait to be judged again"));
+        }
+        let ends = clock::of(shared.authority.issuing_ends());
+        if ends < clock::now().after(AUTHORITY_ENDS) {
+            notes.push(format!(
+                "the issuing authority ends {ends}, and then no agent gets in: start the \
+                 coordinator again, with root.key in its folder"
+            ));
         }
         let left_out = shared.quarantine.count();
         if left_out > 0 {

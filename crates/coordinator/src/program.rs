@@ -4,7 +4,7 @@ use std::{ffi::OsString, fs, path::Path, process::ExitCode, time::SystemTime};
 
 use anyhow::Context as _;
 use bailiwick_host::Usage;
-use bailiwick_rpc::{Authority, TokenKey};
+use bailiwick_rpc::{Authority, AuthorityError, TokenKey};
 use clap::Parser as _;
 
 use crate::{
@@ -67,7 +67,7 @@ fn init(folder: &Path, wanted: &Init, named: bool) -> Result<u8, anyhow::Error> 
 
 fn serve(folder: &Path, wanted: &Serve) -> Result<u8, anyhow::Error> {
     let settings = settings::load(folder)?;
-    let authority = Authority::load(&folder.join(AUTHORITY))?;
+    let mut authority = Authority::load(&folder.join(AUTHORITY))?;
     let token_key = TokenKey::load(&folder.join(TOKEN_KEY))?;
     if let Some(parent) = settings.config.socket.as_deref().and_then(Path::parent) {
         fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
@@ -81,6 +81,16 @@ fn serve(folder: &Path, wanted: &Serve) -> Result<u8, anyhow::Error> {
         if wanted.check_config {
             println!("{} is right.", folder.display());
             return Ok(0);
+        }
+        match authority.renew_issuing_in_time(SystemTime::now()) {
+            Ok(false) => {}
+            Ok(true) => {
+                authority.save(&folder.join(AUTHORITY))?;
+                tracing::info!("the issuing authority was renewed");
+            }
+            // What is there is good for half a year, unless it was so before.
+            Err(error @ AuthorityError::RootIsAway) => tracing::warn!("{error}"),
+            Err(error) => return Err(error.into()),
         }
         let socket = settings.config.socket.clone();
         let mut coordinator = Coordinator::start_with(

@@ -20,8 +20,9 @@ use crate::Shared;
 
 /// How long a verdict may be behind a report when the program ends.
 const BEHIND: Duration = Duration::from_mins(10);
-/// After a failure of the store.
+/// After the first failure of the store, and after many in a row.
 const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// What waits.
 #[derive(Debug, Default)]
@@ -76,16 +77,20 @@ impl Shared {
         if let Err(error) = self.catch_up().await {
             tracing::error!(%error, "verdicts may be older than their reports");
         }
+        let mut pause = PAUSE;
         loop {
             let Some(check) = self.revisions.take() else {
                 self.revisions.more.notified().await;
                 continue;
             };
-            if let Err(error) = self.settle(check).await {
-                tracing::warn!(%error, "a check cannot be judged again now");
-                self.revisions.add(check);
-                tokio::time::sleep(PAUSE).await;
-            }
+            let Err(error) = self.settle(check).await else {
+                pause = PAUSE;
+                continue;
+            };
+            tracing::warn!(%error, "a check cannot be judged again now");
+            self.revisions.add(check);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST);
         }
     }
 

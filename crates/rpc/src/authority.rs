@@ -135,7 +135,22 @@ impl Authority {
         Ok(())
     }
 
-    /// Writes all into a folder that is open to its owner alone.
+    /// Makes a new issuing authority if the one that is there has lived half of its life. Returns
+    /// whether it did.
+    ///
+    /// # Errors
+    ///
+    /// As [`Authority::renew_issuing`].
+    pub fn renew_issuing_in_time(&mut self, now: SystemTime) -> Result<bool, AuthorityError> {
+        if now + ISSUING / 2 < self.issuing_ends {
+            return Ok(false);
+        }
+        self.renew_issuing(now)?;
+        Ok(true)
+    }
+
+    /// Writes all into a folder that is open to its owner alone. If it is interrupted, what is
+    /// there is the authority before or this one.
     ///
     /// # Errors
     ///
@@ -150,9 +165,19 @@ impl Authority {
             key.save(&folder.join(ROOT_KEY))?;
         }
         private_file::write(&path, pem(&self.root).as_bytes())?;
-        // The certificate that lies beside the wrong key for a moment is noticed by `load`.
-        self.issuing_key.save(&folder.join(ISSUING_KEY))?;
         let path = folder.join(ISSUING_CERTIFICATE);
+        let before = match path.exists() {
+            true => certificates(&path)?,
+            false => Vec::new(),
+        };
+        // Whichever key lies beside them, its certificate is there.
+        let both: String = [&self.issuing]
+            .into_iter()
+            .chain(&before)
+            .map(pem)
+            .collect();
+        private_file::write(&path, both.as_bytes())?;
+        self.issuing_key.save(&folder.join(ISSUING_KEY))?;
         private_file::write(&path, pem(&self.issuing).as_bytes())?;
         Ok(())
     }
@@ -174,14 +199,15 @@ impl Authority {
             _ => Some(Key::load(&path)?),
         };
         let path = folder.join(ISSUING_CERTIFICATE);
-        let issuing = certificate(&path)?;
+        let issuing = certificates(&path)?;
         let issuing_key = Key::load(&folder.join(ISSUING_KEY))?;
         if root_key.as_ref().is_some_and(|key| !belongs(&root, key)) {
             return Err(AuthorityError::Mixed(ROOT_CERTIFICATE));
         }
-        if !belongs(&issuing, &issuing_key) || domain_of(&issuing).as_ref() != Some(&domain) {
-            return Err(AuthorityError::Mixed(ISSUING_CERTIFICATE));
-        }
+        let mut issuing = issuing.into_iter();
+        let issuing = issuing
+            .find(|one| belongs(one, &issuing_key) && domain_of(one).as_ref() == Some(&domain))
+            .ok_or(AuthorityError::Mixed(ISSUING_CERTIFICATE))?;
         let (_, issuing_ends) = validity::of(&issuing)
             .ok_or_else(|| FileError::content(&path, "the certificate of an authority"))?;
         Ok(Self {
@@ -477,6 +503,15 @@ fn certificate(path: &Path) -> Result<CertificateDer<'static>, FileError> {
         .map_err(|_| FileError::content(path, "a certificate in PEM"))
 }
 
+/// All certificates of a file, which has one at least.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
+    let octets = private_file::read(path)?;
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&octets).collect();
+    read.ok()
+        .filter(|all| !all.is_empty())
+        .ok_or_else(|| FileError::content(path, "a certificate in PEM"))
+}
+
 /// RFC 7468, section 5.
 pub(crate) fn pem(certificate: &CertificateDer<'_>) -> String {
     let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
@@ -693,6 +728,35 @@ mod tests {
         let away = read.renew_issuing(now());
         assert!(matches!(away, Err(AuthorityError::RootIsAway)));
         assert!(format!("{read:?}").contains("root_is_here: false"));
+    }
+
+    #[test]
+    fn an_exchange_that_is_interrupted_leaves_one_of_the_two() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("authority");
+        let mut authority = Authority::create(TrustDomain::default(), now()).unwrap();
+        authority.save(&path).unwrap();
+        let before = authority.issuing.clone();
+        let [key, certificate] = [ISSUING_KEY, ISSUING_CERTIFICATE].map(|name| path.join(name));
+        let old_key = fs::read(&key).unwrap();
+        let half = now() + ISSUING / 2;
+        assert!(!authority.renew_issuing_in_time(half - DAY).unwrap());
+        assert!(authority.renew_issuing_in_time(half + DAY).unwrap());
+        authority.save(&path).unwrap();
+        let new_key = fs::read(&key).unwrap();
+        let both = [&authority.issuing, &before].map(pem).concat();
+        let is_there = |wanted: &CertificateDer<'_>, why| {
+            assert_eq!(Authority::load(&path).unwrap().issuing, *wanted, "{why}");
+        };
+        is_there(&authority.issuing, "all was written");
+        private_file::write(&certificate, both.as_bytes()).unwrap();
+        is_there(&authority.issuing, "all but the last step");
+        private_file::write(&key, &old_key).unwrap();
+        is_there(&before, "the first step alone");
+        // And from there again.
+        authority.save(&path).unwrap();
+        assert_eq!(fs::read(&key).unwrap(), new_key);
+        is_there(&authority.issuing, "a second try");
     }
 
     #[test]

@@ -57,7 +57,7 @@ enum End {
     Renew(IdentityError),
     #[error("the coordinator refuses this agent a new certificate: {0}")]
     Refused(IdentityError),
-    #[error("the coordinator refuses a session: {}", told(.0))]
+    #[error("{}", told(.0))]
     Session(Box<Status>),
     #[error("no welcome within {PATIENCE:?}")]
     Silent,
@@ -78,9 +78,16 @@ enum End {
 }
 
 fn told(status: &Status) -> String {
-    match (status.code(), status.message()) {
-        (Code::Unauthenticated, message) => format!("{message} (is it approved, and not banned?)"),
-        (_, message) => message.to_owned(),
+    let why = status.message();
+    match status.code() {
+        Code::Unauthenticated => {
+            format!("the coordinator refuses a session: {why} (is it approved, and not banned?)")
+        }
+        // Nobody said that: the connection has ended.
+        Code::Unknown | Code::Unavailable | Code::Cancelled | Code::Internal => {
+            format!("the session was cut off: {why}")
+        }
+        _ => format!("the coordinator refuses a session: {why}"),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeSet,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -13,12 +13,16 @@ use bailiwick_coordinator::Config;
 use bailiwick_core::{
     check::{Check, CheckId},
     report::{Lane, Report, ReportId},
+    server::{Family, Server},
 };
 use bailiwick_lab::scenario::Scenario;
 use bailiwick_rpc::{Authority, Link, TrustDomain, operator};
+use bailiwick_store::Location;
 use bailiwick_tests::{
     fleet::{
-        Fleet, Player, answer, envelope, folder, programs::CoordinatorProgram, spooling::Spooling,
+        Fleet, Player, answer, envelope, folder, follow,
+        programs::{AgentProgram, CoordinatorProgram},
+        spooling::Spooling,
     },
     programs::built,
 };
@@ -138,7 +142,7 @@ async fn authorities_are_exchanged_and_nobody_is_refused() -> Result<()> {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let link = Link::local(&coordinator.socket()).await?;
-        let followed = bailiwick_tests::fleet::follow(&link, &check(), "json").await?;
+        let followed = follow(&link, &check(), "json").await?;
         assert_eq!(
             followed.rows.len(),
             players.len(),
@@ -262,6 +266,81 @@ async fn of_two_machines_with_one_key_neither_has_a_vote() -> Result<()> {
         told.len() == 1 && told[0].contains("suspect-clone"),
         "{told:?}"
     );
+    Ok(())
+}
+
+/// T24 with real programs, on two copies of one folder. They are patient with each other, so it
+/// takes most of a minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes a minute"]
+async fn two_programs_with_one_key_are_found_within_a_minute() -> Result<()> {
+    let test = "two_programs_with_one_key_are_found_within_a_minute";
+    let Some(programs) = built(test, &["bailiwick-coordinator", "bailiwick-agent"])? else {
+        return Ok(());
+    };
+    let folder = folder()?;
+    let program = programs.join("bailiwick-coordinator");
+    let mut coordinator = CoordinatorProgram::init(&program, &folder.path().join("c"))?;
+    coordinator.start().await?;
+    let link = Link::local(&coordinator.socket()).await?;
+    let request = operator::InviteAgentRequest {
+        name: "copied".to_owned(),
+        ..operator::InviteAgentRequest::default()
+    };
+    let invited = link.operator().invite_agent(request).await?.into_inner();
+    let [one, other] = ["one", "other"].map(|name| folder.path().join(name));
+    let program = programs.join("bailiwick-agent");
+    // Nobody listens there, so its checks end soon.
+    let mut first = AgentProgram::join(&program, &one, &invited.join, 9).await?;
+    std::fs::create_dir(&other)?;
+    std::fs::set_permissions(&other, std::fs::metadata(&one)?.permissions())?;
+    for file in std::fs::read_dir(&one)? {
+        let file = file?;
+        std::fs::copy(file.path(), other.join(file.file_name()))?;
+    }
+    let mut second = AgentProgram::of(&program, &other);
+    first.start()?;
+    second.start()?;
+    let began = Instant::now();
+    let mut shown = String::new();
+    loop {
+        let asked = operator::GetAgentRequest {
+            name: "copied".to_owned(),
+        };
+        let agent = link.operator().get_agent(asked).await?.into_inner();
+        if agent.state == "suspect-clone" {
+            break;
+        }
+        ensure!(began.elapsed() < Duration::from_secs(60), "{agent:?}");
+        // Whichever of them is there.
+        let asked = Check {
+            roots: vec![Server {
+                name: "root.test.".parse()?,
+                address: [127, 53, 9, 1].into(),
+            }],
+            resolvers: Vec::new(),
+            families: [Family::V4].into(),
+            timeout: Duration::from_millis(500),
+            lab: true,
+            ..check()
+        };
+        if let Ok(followed) = follow(&link, &asked, "json").await {
+            shown = followed.ended.shown;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    println!("found after {:.0?}", began.elapsed());
+    ensure!(!shown.is_empty(), "nothing was judged");
+    first.stop().await?;
+    second.stop().await?;
+    coordinator.stop().await?;
+    let store = bailiwick_store::open(&Location::Sqlite(coordinator.store())).await?;
+    let mut epochs = BTreeSet::new();
+    for check in store.checks(None, 10_000).await? {
+        let rows = store.evidence(check.id, None, 1000).await?;
+        epochs.extend(rows.into_iter().map(|row| row.id.report.epoch));
+    }
+    assert_eq!(epochs.len(), 2, "what both sent is kept");
     Ok(())
 }
 

@@ -283,10 +283,12 @@ impl OperatorService for Operators {
         for agent in pending {
             notes.push(format!("{} waits to be approved", agent.name.0));
         }
-        let again = shared.revisions.waiting();
-        if again > 0 {
-            notes.push(format!("{again} checks wait to be judged again"));
-        }
+        let again = match shared.revisions.waiting() {
+            0 => None,
+            1 => Some("one check waits to be judged again".to_owned()),
+            more => Some(format!("{more} checks wait to be judged again")),
+        };
+        notes.extend(again);
         let ends = clock::of(shared.authority.issuing_ends());
         if ends < clock::now().after(AUTHORITY_ENDS) {
             notes.push(format!(
@@ -294,13 +296,14 @@ impl OperatorService for Operators {
                  coordinator again, with root.key in its folder"
             ));
         }
-        let left_out = shared.quarantine.count();
-        if left_out > 0 {
-            notes.push(format!(
-                "{left_out} reports are left out, because a rule failed on each of them; the log \
-                 names them"
-            ));
-        }
+        let left_out = match shared.quarantine.count() {
+            0 => None,
+            1 => Some("one report is left out".to_owned()),
+            more => Some(format!("{more} reports are left out")),
+        };
+        notes.extend(left_out.map(|these| {
+            format!("{these}, because a rule failed on it, which is a bug; the log says more")
+        }));
         if usage.free == 0 {
             notes.push("the disk is nearly full: reports are refused".to_owned());
         }

@@ -216,6 +216,16 @@ impl AgentProgram {
         })
     }
 
+    /// One that has joined before.
+    #[must_use]
+    pub fn of(program: &Path, folder: &Path) -> Self {
+        Self {
+            program: program.to_owned(),
+            folder: folder.to_owned(),
+            running: None,
+        }
+    }
+
     /// Where it keeps its reports.
     #[must_use]
     pub fn spool(&self) -> PathBuf {

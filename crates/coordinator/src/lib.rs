@@ -10,7 +10,7 @@
 //! - `enrol`, `session`, `sessions`: agents
 //! - `rounds`, `judging`, `revisions`: what they saw becomes a verdict
 //! - `refusals`, `retention`: what is not kept
-//! - `operator`: what people ask
+//! - `operator`, `choosing`, `following`: what people ask
 //!
 //! It asks nothing of the DNS. What it acknowledged is on the disk; everything else may be lost
 //! with the process and is sent again. Start with [`Coordinator::start`].
@@ -34,9 +34,11 @@ use bailiwick_store::Store;
 use tokio::{sync::watch, task::JoinSet};
 
 pub mod args;
+mod choosing;
 mod clock;
 mod clones;
 mod enrol;
+mod following;
 mod judging;
 mod networks;
 mod operator;
@@ -56,10 +58,11 @@ pub use program::{PROGRAM, start};
 pub use retention::{KEEP, SHORTEST};
 pub use roster::LocalRights;
 
+use choosing::Quota;
 use clones::Clones;
 use enrol::Enrolment;
 use judging::Quarantine;
-use operator::{Operators, Quota};
+use operator::Operators;
 use refusals::Refusals;
 use revisions::Revisions;
 use roster::Roster;

@@ -3,9 +3,9 @@
 //! Every call that changes something is noted with who called, in the transaction of the change.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::BTreeSet,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,7 +18,7 @@ use bailiwick_rpc::{
     Caller, Invitation, Name,
     access::{Role, Standing, Standings as _},
     agent::{Once, PlanItem, plan_item},
-    operator::{self, check_event, operator_service_server::OperatorService},
+    operator::{self, operator_service_server::OperatorService},
 };
 use bailiwick_store::{Agent, AgentState, Audit, CheckRecord, Error, NewCheck, NewToken, Scope};
 use bailiwick_wire::{evidence, proto::report::v1 as pb, report};
@@ -28,7 +28,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    Shared, clock,
+    Shared,
+    choosing::Chosen,
+    clock,
     networks::Network,
     roster::Roster,
     rounds::{Event, GRACE, Round, round_of},
@@ -39,8 +41,6 @@ use crate::{
 const AGENTS: usize = 8;
 const MOST_OF_OPERATOR: usize = 50;
 const MOST_OF_ADMIN: usize = 500;
-/// Checks an hour of one operator (limit B14).
-const CHECKS: usize = 5_000;
 /// The longest that a check may take (limit B8).
 const LONGEST: Duration = Duration::from_secs(45);
 /// How long a token may be good.
@@ -54,7 +54,7 @@ const LISTED: usize = 50;
 const MOST_LISTED: usize = 10_000;
 /// How long before its end an authority is spoken of that was not renewed.
 const AUTHORITY_ENDS: Duration = Duration::from_hours(60 * 24);
-/// Events that wait for a watcher.
+/// Parts of evidence that wait for whoever reads it.
 const WAITING: usize = 64;
 
 /// The service of operators.
@@ -396,66 +396,7 @@ impl Operators {
     }
 }
 
-/// Who is asked, and why others are not.
-#[derive(Debug)]
-pub(crate) struct Chosen {
-    agents: BTreeMap<VantageId, Place>,
-    left_out: Vec<String>,
-}
-
 impl Shared {
-    /// Chooses vantage points: connected, of age, with these labels, and as many distinct networks
-    /// as there are before a second one of the same.
-    fn choose(&self, labels: &[String], wanted: usize) -> Result<Chosen, Status> {
-        let mut left_out = Vec::new();
-        let mut fit = Vec::new();
-        for agent in self.roster.agents() {
-            let name = &agent.name.0;
-            if !labels.iter().all(|label| agent.labels.contains(label)) {
-                continue;
-            }
-            match agent.state {
-                AgentState::Banned { .. } => left_out.push(format!("{name} is banned")),
-                AgentState::Pending => left_out.push(format!("{name} waits to be approved")),
-                AgentState::Active if self.sessions.is_connected(&agent.name) => {
-                    fit.push((agent.name.clone(), self.place(&agent)));
-                }
-                AgentState::Active if self.refusals.is_refused(&agent.name) => {
-                    left_out.push(format!(
-                        "{name} is sent away for some seconds, because the disk is nearly full"
-                    ));
-                }
-                AgentState::Active => {
-                    left_out.push(format!("{name} is not connected"));
-                }
-            }
-        }
-        let mut agents: BTreeMap<VantageId, Place> = BTreeMap::new();
-        while agents.len() < wanted && !fit.is_empty() {
-            let distinct = |place: &Place| agents.values().all(|p| place.is_distinct_from(p));
-            let next = fit
-                .iter()
-                .position(|(_, place)| distinct(place))
-                .unwrap_or(0);
-            let (name, place) = fit.remove(next);
-            agents.insert(name, place);
-        }
-        if !fit.is_empty() {
-            left_out.push(format!("{} more are not needed", fit.len()));
-        }
-        if agents.is_empty() {
-            let why = match left_out.is_empty() {
-                true if labels.is_empty() => {
-                    "no agent has joined; invite one with `bailiwick agents invite`".to_owned()
-                }
-                true => "no agent has these labels".to_owned(),
-                false => format!("no agent can be asked: {}", left_out.join(", ")),
-            };
-            return Err(Status::failed_precondition(why));
-        }
-        Ok(Chosen { agents, left_out })
-    }
-
     /// Writes the check down, and into the plans of those that are asked.
     async fn start(
         self: &Arc<Self>,
@@ -505,39 +446,6 @@ impl Shared {
         let started = starting.await;
         started.map_err(|error| Status::internal(error.to_string()))??;
         Ok((round, events))
-    }
-
-    /// Tells a watcher everything until the verdict.
-    fn follow(
-        self: &Arc<Self>,
-        round: &Arc<Round>,
-        events: broadcast::Receiver<Event>,
-        chosen: Chosen,
-        view: operator::View,
-    ) -> Out<operator::CheckEvent> {
-        let (to, from) = mpsc::channel(WAITING);
-        let mut watcher = Watcher {
-            events,
-            rows: rows(&chosen),
-            began: Instant::now(),
-            view,
-        };
-        let started = operator::CheckStarted {
-            check: round.check.id.0.to_be_bytes().to_vec().into(),
-            vantages: watcher.rows.values().cloned().collect(),
-            left_out: chosen.left_out,
-            deadline_ns: nanoseconds(round.check.timeout + GRACE),
-        };
-        tokio::spawn(async move {
-            if to
-                .send(Ok(event(check_event::Kind::Started(started))))
-                .await
-                .is_ok()
-            {
-                watcher.tell(&to).await;
-            }
-        });
-        Box::pin(ReceiverStream::new(from))
     }
 
     /// Everything that a verdict was computed from.
@@ -612,153 +520,6 @@ impl Shared {
     }
 }
 
-fn rows(chosen: &Chosen) -> BTreeMap<VantageId, operator::VantageRow> {
-    let row = |(name, place): (&VantageId, &Place)| {
-        let row = operator::VantageRow {
-            name: name.0.clone(),
-            place: place.to_string(),
-            state: operator::VantageState::Waiting.into(),
-            ..operator::VantageRow::default()
-        };
-        (name.clone(), row)
-    };
-    chosen.agents.iter().map(row).collect()
-}
-
-/// Somebody who follows a round.
-struct Watcher {
-    events: broadcast::Receiver<Event>,
-    rows: BTreeMap<VantageId, operator::VantageRow>,
-    began: Instant,
-    view: operator::View,
-}
-
-impl Watcher {
-    async fn tell(&mut self, to: &mpsc::Sender<Result<operator::CheckEvent, Status>>) {
-        loop {
-            let events = match self.events.recv().await {
-                Ok(happened) => self.events(happened),
-                // Progress was missed, and more will come.
-                Err(broadcast::error::RecvError::Lagged(_)) => continue,
-                Err(broadcast::error::RecvError::Closed) => return,
-            };
-            for (event, last) in events {
-                if to.send(event).await.is_err() || last {
-                    return;
-                }
-            }
-        }
-    }
-
-    fn events(&mut self, happened: Event) -> Vec<(Result<operator::CheckEvent, Status>, bool)> {
-        let elapsed = nanoseconds(self.began.elapsed());
-        let mut changed = Vec::new();
-        match happened {
-            Event::Progress(vantage, progress) => {
-                if let Some(row) = self.rows.get_mut(&vantage)
-                    && row.state != i32::from(operator::VantageState::Reported)
-                {
-                    row.state = operator::VantageState::Measuring.into();
-                    (row.asked, row.answered) = (progress.asked, progress.answered);
-                    row.line = progress.line.chars().take(TEXT).collect();
-                    row.elapsed_ns = elapsed;
-                    changed.push(row.clone());
-                }
-            }
-            Event::Reported(report) => {
-                if let Some(row) = self.rows.get_mut(&report.vantage.id) {
-                    row.state = operator::VantageState::Reported.into();
-                    row.asked = number(report.observations.len() as u64);
-                    let answered = report.observations.values().filter(|o| o.reply().is_some());
-                    row.answered = number(answered.count() as u64);
-                    row.line.clear();
-                    row.elapsed_ns = elapsed;
-                    changed.push(row.clone());
-                }
-            }
-            Event::Ended(ended) => {
-                for vantage in &ended.missing {
-                    if let Some(row) = self.rows.get_mut(vantage) {
-                        row.state = operator::VantageState::Missing.into();
-                        row.elapsed_ns = elapsed;
-                        changed.push(row.clone());
-                    }
-                }
-                let mut events = vantages(changed);
-                events.push((Ok(self.end(&ended)), true));
-                return events;
-            }
-        }
-        vantages(changed)
-    }
-
-    fn end(&self, ended: &crate::rounds::Ended) -> operator::CheckEvent {
-        let (state, exit_code, shown) = match &ended.judged {
-            Ok(judged) => {
-                let state = judged.verdict.state;
-                let code = match self.view.format.as_str() {
-                    "nagios" => judged.verdict.nagios_code(),
-                    _ => state.exit_code(),
-                };
-                let shown = judged.show(&self.view).unwrap_or_default();
-                (state.to_string(), code, shown)
-            }
-            Err(why) => {
-                let (state, code) = why.state();
-                let shown = match self.view.format.as_str() {
-                    "json" => bailiwick_render::json::error(code, &why.to_string()),
-                    _ => format!("{why}\n"),
-                };
-                let code = if self.view.format == "nagios" {
-                    3
-                } else {
-                    code
-                };
-                (state.to_owned(), code, shown)
-            }
-        };
-        event(check_event::Kind::Ended(operator::CheckEnded {
-            state,
-            exit_code: exit_code.into(),
-            shown,
-            judged_ns: nanoseconds(ended.judging),
-            elapsed_ns: nanoseconds(ended.elapsed),
-        }))
-    }
-}
-
-fn vantages(rows: Vec<operator::VantageRow>) -> Vec<(Result<operator::CheckEvent, Status>, bool)> {
-    let told = |row| (Ok(event(check_event::Kind::Vantage(row))), false);
-    rows.into_iter().map(told).collect()
-}
-
-fn event(kind: check_event::Kind) -> operator::CheckEvent {
-    operator::CheckEvent { kind: Some(kind) }
-}
-
-/// How many checks each operator started in the last hour.
-#[derive(Debug, Default)]
-pub(crate) struct Quota(Mutex<HashMap<String, VecDeque<Instant>>>);
-
-impl Quota {
-    fn take(&self, who: &str) -> Result<(), Status> {
-        let mut started = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_who = started.entry(who.to_owned()).or_default();
-        while of_who
-            .front()
-            .is_some_and(|at| at.elapsed() > Duration::from_hours(1))
-        {
-            of_who.pop_front();
-        }
-        if of_who.len() >= CHECKS {
-            let why = format!("{CHECKS} checks an hour are allowed; the hour is not over");
-            return Err(Status::resource_exhausted(why));
-        }
-        of_who.push_back(Instant::now());
-        Ok(())
-    }
-}
-
 fn named(name: &str) -> Result<Name, Status> {
     name.parse().map_err(invalid)
 }
@@ -773,10 +534,6 @@ fn no_agent(name: &str) -> Status {
 
 fn number(count: u64) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-fn nanoseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// What a failure of the store means to whoever asked.

@@ -8,7 +8,7 @@ use bailiwick_core::{
     report::{Report, RoundId},
     vantage::VantagePoint,
 };
-use bailiwick_probe::{Ended, Progress, Session};
+use bailiwick_probe::{Ended, Plan, Progress, Session};
 use bailiwick_transport::{BLACKHOLES, Network, Settings as Ways, SettingsError, Uplink, drive};
 
 use crate::settings::Settings;
@@ -31,6 +31,7 @@ pub(crate) fn allowed(mut check: Check, settings: &Settings) -> Check {
 /// Does a check that is allowed.
 pub(crate) async fn measure(
     check: Check,
+    plan: Plan,
     round: RoundId,
     settings: &Settings,
     uplink: &Uplink,
@@ -52,7 +53,7 @@ pub(crate) async fn measure(
     )?;
     let vantage = VantagePoint::local(check.families.clone());
     let started = settings.clock.now();
-    let mut session = Session::new(check, limits);
+    let mut session = Session::with_plan(check, plan, limits);
     let driven = drive(&mut session, &network, progress).await;
     Ok(session.finish(Ended {
         vantage,

@@ -316,7 +316,12 @@ impl Task {
                 });
             }
         };
-        let measured = measure(check, self.round, &self.settings, &self.uplink, tell).await;
+        // Somebody waits for a live check; a round has time to tell late from dead.
+        let plan = match self.lane {
+            Lane::Change => bailiwick_probe::Plan::check(),
+            Lane::Routine => bailiwick_probe::Plan::round(),
+        };
+        let measured = measure(check, plan, self.round, &self.settings, &self.uplink, tell).await;
         let report = match measured {
             Ok(report) => report,
             Err(error) => {

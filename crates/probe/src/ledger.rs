@@ -140,6 +140,15 @@ impl Ledger {
         !self.flying.values().any(|flight| kind(&flight.query))
     }
 
+    /// Returns whether a question of this kind got no answer in time that may still come.
+    pub(crate) fn is_waiting(&self, mut kind: impl FnMut(&Observation) -> bool) -> bool {
+        self.observations.values().any(|observation| {
+            observation.via == Via::Udp
+                && observation.outcome == Outcome::Silence
+                && kind(observation)
+        })
+    }
+
     /// Returns how many questions were asked and how many have an outcome.
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.asked, self.answered)

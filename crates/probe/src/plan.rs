@@ -14,6 +14,10 @@ pub struct Plan {
     pub resolvers: bool,
     /// Test the vantage point.
     pub controls: bool,
+    /// Listen for late answers to the deadline, as long as a server of the DNS is silent. Without
+    /// it a check ends when every question has an outcome, and silence means that nothing came
+    /// until then.
+    pub patient: bool,
     /// Ask this parent server only.
     pub only: Option<Only>,
 }
@@ -35,7 +39,17 @@ impl Plan {
             children: true,
             resolvers: true,
             controls: true,
+            patient: false,
             only: None,
+        }
+    }
+
+    /// Everything, for a round that nobody waits for.
+    #[must_use]
+    pub fn round() -> Self {
+        Self {
+            patient: true,
+            ..Self::check()
         }
     }
 
@@ -46,6 +60,7 @@ impl Plan {
             children: false,
             resolvers: false,
             controls: false,
+            patient: false,
             only,
         }
     }

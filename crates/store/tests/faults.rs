@@ -2,76 +2,27 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
+mod common;
+
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc, thread, time::Duration};
 
 use bailiwick_core::{
     check::CheckId,
     report::{Lane, ReportId},
     time::Timestamp,
-    vantage::VantageId,
 };
 use bailiwick_store::{
-    Audit, Error, Incoming, Judgement, KeyHash, Location, NewCheck, NewReport, NewToken, OpenError,
-    Options, Redemption, Reserve, Scope, Store, TokenId, open_with,
+    Error, Incoming, Judgement, Location, NewCheck, NewReport, OpenError, Options, Reserve, Store,
+    open_with,
 };
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
 };
 
+use common::{audit, enrol, location, name, options};
+
 const CHECK: CheckId = CheckId(1);
-
-fn options() -> Options {
-    let (octets, percent) = (0, 0);
-    Options {
-        reserve: Reserve { octets, percent },
-        ..Options::default()
-    }
-}
-
-fn location(folder: &Path) -> Location {
-    Location::Sqlite(folder.join("store.db"))
-}
-
-fn name() -> VantageId {
-    VantageId("fra-1".to_owned())
-}
-
-fn audit(what: &str) -> Audit {
-    Audit {
-        at: Timestamp(1),
-        who: "uid 0".to_owned(),
-        what: what.to_owned(),
-        request: [0; 32],
-        result: "done".to_owned(),
-    }
-}
-
-async fn enrol(store: &dyn Store) {
-    let (id, mac, at) = (TokenId([0; 10]), [0; 32], Timestamp(1));
-    let token = NewToken {
-        id,
-        mac,
-        scope: Scope::Agent {
-            name: name(),
-            labels: BTreeSet::new(),
-            from: None,
-            approve: false,
-        },
-        created: at,
-        expires: Timestamp(2),
-    };
-    store.create_token(&token, &audit("invite")).await.unwrap();
-    let key = KeyHash([0; 32]);
-    let token = id;
-    let redemption = Redemption {
-        token,
-        mac,
-        key,
-        at,
-    };
-    store.redeem(&redemption).await.unwrap();
-}
 
 fn report(seq: u64, octets: usize) -> Incoming {
     let text = format!("report {seq} ");
@@ -96,7 +47,7 @@ fn check(id: CheckId) -> NewCheck {
         operator: "uid 0".to_owned(),
         created: Timestamp(1),
         deadline: Timestamp(2),
-        asked: [name()].into(),
+        asked: [name(0)].into(),
         item: vec![].into(),
     }
 }
@@ -116,7 +67,7 @@ fn judgement(octets: usize) -> Judgement {
 /// Sends reports until one is refused; returns how many were acknowledged, and why not more.
 async fn fill(store: &dyn Store, from: u64, at_most: u64) -> (u64, Option<Error>) {
     for seq in from..from + at_most {
-        match store.ingest(&name(), vec![report(seq, 8192)]).await {
+        match store.ingest(&name(0), vec![report(seq, 8192)]).await {
             Ok(done) => assert_eq!(done.marks[0].through, seq),
             Err(error) => return (seq - 1, Some(error)),
         }
@@ -187,7 +138,7 @@ fn reports_are_refused_before_the_disk_is_full() {
             ..options()
         };
         let store = open_with(&location(folder), &options).await.unwrap();
-        enrol(&*store).await;
+        enrol(&*store, 0).await;
         store
             .create_check(&check(CHECK), &audit("check"))
             .await
@@ -204,10 +155,7 @@ fn reports_are_refused_before_the_disk_is_full() {
             assert_eq!(store.usage().await.unwrap().free, 0);
             look(&*store, through).await;
             // Verdicts and operators have the reserve to themselves.
-            store
-                .note(&audit(&format!("note {through}")))
-                .await
-                .unwrap();
+            store.note(&audit(format!("note {through}"))).await.unwrap();
             fs::remove_file(&ballast).unwrap();
             let (kept, refused) = fill(&*store, through + 1, 10).await;
             assert_eq!(
@@ -229,7 +177,7 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
     on_a_small_disk(12, async |folder| {
         // No reserve at all: the disk itself says no, at any place in the work.
         let store = open_with(&location(folder), &options()).await.unwrap();
-        enrol(&*store).await;
+        enrol(&*store, 0).await;
         let ballast = folder.join("ballast");
         let mut through = 0;
         for round in 0..10 {
@@ -255,7 +203,7 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
 fn a_read_only_disk_is_no_place_for_a_store() {
     on_a_small_disk(48, async |folder| {
         let store = open_with(&location(folder), &options()).await.unwrap();
-        enrol(&*store).await;
+        enrol(&*store, 0).await;
         let (through, _) = fill(&*store, 1, 20).await;
         look(&*store, through).await;
         drop(store);
@@ -286,7 +234,7 @@ async fn a_store_with_a_bound_keeps_room_for_verdicts() {
             ..options()
         };
         let store = open_with(&location, &options).await.unwrap();
-        enrol(&*store).await;
+        enrol(&*store, 0).await;
         store
             .create_check(&check(CHECK), &audit("check"))
             .await
@@ -313,7 +261,7 @@ async fn at_the_hard_bound_each_call_is_whole_or_nothing() {
         ..options()
     };
     let store = open_with(&location(folder.path()), &options).await.unwrap();
-    enrol(&*store).await;
+    enrol(&*store, 0).await;
     let (through, refused) = fill(&*store, 1, 10_000).await;
     assert_eq!(refused, Some(Error::Full { free: 0 }));
     // Large and small calls at once: those that do not fit must not take the others with them.
@@ -353,7 +301,7 @@ async fn a_slow_disk_fills_a_bounded_queue() {
         ..options()
     };
     let store = open_with(&location(folder.path()), &options).await.unwrap();
-    enrol(&*store).await;
+    enrol(&*store, 0).await;
     store.note(&audit("before")).await.unwrap();
     // Somebody holds the database.
     let other = rusqlite::Connection::open(folder.path().join("store.db")).unwrap();
@@ -361,7 +309,7 @@ async fn a_slow_disk_fills_a_bounded_queue() {
     let sends: Vec<_> = (1..=100)
         .map(|seq| {
             let store = Arc::clone(&store);
-            tokio::spawn(async move { store.ingest(&name(), vec![report(seq, 65_536)]).await })
+            tokio::spawn(async move { store.ingest(&name(0), vec![report(seq, 65_536)]).await })
         })
         .collect();
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -390,7 +338,7 @@ async fn a_slow_disk_fills_a_bounded_queue() {
     noted.await.unwrap().unwrap();
     // A batch that is larger than the queue would be in the way for ever.
     let large = (1..=17).map(|seq| report(seq, 65_536)).collect();
-    let refused = store.ingest(&name(), large).await;
+    let refused = store.ingest(&name(0), large).await;
     assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
 }
 
@@ -401,14 +349,14 @@ async fn all_who_wait_for_a_held_database_are_told_together() {
     let store = open_with(&location(folder.path()), &options())
         .await
         .unwrap();
-    enrol(&*store).await;
+    enrol(&*store, 0).await;
     let other = rusqlite::Connection::open(folder.path().join("store.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let began = std::time::Instant::now();
     let sends: Vec<_> = (1..=20)
         .map(|seq| {
             let store = Arc::clone(&store);
-            tokio::spawn(async move { store.ingest(&name(), vec![report(seq, 100)]).await })
+            tokio::spawn(async move { store.ingest(&name(0), vec![report(seq, 100)]).await })
         })
         .collect();
     for send in sends {
@@ -427,7 +375,7 @@ async fn verdicts_wait_in_a_bounded_queue_of_their_own() {
     let store = open_with(&location(folder.path()), &options())
         .await
         .unwrap();
-    enrol(&*store).await;
+    enrol(&*store, 0).await;
     for number in 0..20 {
         let begun = check(CheckId(number));
         store.create_check(&begun, &audit("check")).await.unwrap();
@@ -461,7 +409,7 @@ async fn answers_that_nothing_refers_to_are_deleted() {
     let store = open_with(&location(folder.path()), &options())
         .await
         .unwrap();
-    enrol(&*store).await;
+    enrol(&*store, 0).await;
     let day = |day: u64| Timestamp(day * 86_400_000_000);
     for seq in 1..=30 {
         let Incoming::Report(new) = report(seq, 100) else {
@@ -473,7 +421,7 @@ async fn answers_that_nothing_refers_to_are_deleted() {
             ..new
         };
         store
-            .ingest(&name(), vec![Incoming::Report(new)])
+            .ingest(&name(0), vec![Incoming::Report(new)])
             .await
             .unwrap();
     }
@@ -550,7 +498,7 @@ async fn two_may_open_one_file() {
     let other = open_with(&location(folder.path()), &options())
         .await
         .unwrap();
-    enrol(&*one).await;
+    enrol(&*one, 0).await;
     let (through, refused) = fill(&*one, 1, 5).await;
     assert_eq!(refused, None);
     let (through, refused) = fill(&*other, through + 1, 5).await;

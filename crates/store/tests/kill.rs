@@ -9,6 +9,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
+mod common;
+
 use std::{
     collections::{BTreeMap, BTreeSet, hash_map::RandomState},
     hash::BuildHasher as _,
@@ -24,12 +26,10 @@ use bailiwick_core::{
     check::CheckId,
     report::{Lane, ReportId},
     time::Timestamp,
-    vantage::VantageId,
 };
-use bailiwick_store::{
-    Audit, Fate, Incoming, KeyHash, Location, NewReport, NewToken, Options, Redemption, Reserve,
-    Scope, Store, TokenId, open_with,
-};
+use bailiwick_store::{Fate, Incoming, NewReport, Store};
+
+use common::{enrol, name, open};
 
 /// Where the child finds its store.
 const FOLDER: &str = "BAILIWICK_KILL_FOLDER";
@@ -43,55 +43,6 @@ fn runtime() -> tokio::runtime::Runtime {
         .worker_threads(2)
         .build()
         .unwrap()
-}
-
-async fn open(folder: &Path) -> Arc<dyn Store> {
-    let (octets, percent) = (0, 0);
-    let options = Options {
-        reserve: Reserve { octets, percent },
-        ..Options::default()
-    };
-    let location = Location::Sqlite(folder.join("store.db"));
-    open_with(&location, &options).await.unwrap()
-}
-
-fn name(agent: u64) -> VantageId {
-    VantageId(format!("agent-{agent}"))
-}
-
-async fn enrol(store: &dyn Store, agent: u64) {
-    let mut id = TokenId([0; 10]);
-    id.0[..8].copy_from_slice(&agent.to_be_bytes());
-    let mut key = KeyHash([0; 32]);
-    key.0[..8].copy_from_slice(&agent.to_be_bytes());
-    let at = Timestamp(1);
-    let token = NewToken {
-        id,
-        mac: [0; 32],
-        scope: Scope::Agent {
-            name: name(agent),
-            labels: BTreeSet::new(),
-            from: None,
-            approve: false,
-        },
-        created: at,
-        expires: Timestamp(2),
-    };
-    let audit = Audit {
-        at,
-        who: "uid 0".to_owned(),
-        what: format!("invite {agent}"),
-        request: [0; 32],
-        result: "done".to_owned(),
-    };
-    store.create_token(&token, &audit).await.unwrap();
-    let redemption = Redemption {
-        token: id,
-        mac: [0; 32],
-        key,
-        at,
-    };
-    store.redeem(&redemption).await.unwrap();
 }
 
 /// The one report of that identity: what is in it is told by its identity.

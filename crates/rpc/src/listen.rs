@@ -42,6 +42,11 @@ pub(crate) const MESSAGE: usize = 1024 * 1024;
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Most handshakes at once. See [`Crowd`] for who must go when there are more.
 const HANDSHAKES: usize = 256;
+/// Most connections that wait for their handshake, while neighbours are at theirs. A caller waits
+/// for five seconds, and in that time about so many are served.
+const IN_LINE: usize = 2048;
+/// How long a handshake may take before a neighbour may have its place.
+const IN_TURN: Duration = Duration::from_secs(1);
 /// Most connections without certificate at once.
 const NEWCOMERS: usize = 512;
 /// Most connections with one key: the one in use, one that the other end has lost without our
@@ -330,7 +335,7 @@ impl TlsDoor {
         done: mpsc::Sender<io::Result<Limited<TlsStream<TcpStream>>>>,
         ended: watch::Receiver<bool>,
     ) {
-        let handshakes = Crowd::new(HANDSHAKES, HANDSHAKES);
+        let handshakes = Arc::new(Crowd::new(HANDSHAKES, HANDSHAKES));
         let newcomers = Arc::new(Crowd::new(NEWCOMERS, NEWCOMERS));
         let members = Arc::new(Crowd::new(usize::MAX, OF_ONE_KEY));
         let mut tasks = JoinSet::new();
@@ -344,12 +349,17 @@ impl TlsDoor {
                 }
             };
             let network = Group::network(source.ip());
-            let mut seat = handshakes.enter(network);
+            let handshakes = Arc::clone(&handshakes);
             let config = self.tls.of(self.kind);
             let domain = self.tls.domain.clone();
             let (newcomers, members) = (Arc::clone(&newcomers), Arc::clone(&members));
             let (done, ended) = (done.clone(), ended.clone());
             tasks.spawn(async move {
+                let seat = handshakes.enter_in_turn(network, IN_TURN, IN_LINE);
+                let Some(mut seat) = seat.await else {
+                    tracing::debug!(%source, "too many wait for a handshake");
+                    return;
+                };
                 let (stream, caller) = tokio::select! {
                     result = timeout(HANDSHAKE, handshake(stream, source, config, &domain)) => {
                         match result {

@@ -165,7 +165,9 @@ async fn half_open_handshakes_harm_nobody() {
     let link = toy.for_agents().connect(Some(&another)).await.unwrap();
     Session::open(link).await.ask().await;
     assert!(began.elapsed() < SLACK, "{:?}", began.elapsed());
-    // All but 256 were sent away at once.
+    // 256 are at their handshake, 2,048 neighbours wait for a place, and no more. Nobody has a
+    // place for longer than a second if another wants it.
+    sleep(Duration::from_millis(1_200)).await;
     let mut still_there = 0;
     for stream in &mut half_open {
         if timeout(Duration::from_millis(1), stream.read(&mut [0]))
@@ -175,7 +177,8 @@ async fn half_open_handshakes_harm_nobody() {
             still_there += 1;
         }
     }
-    assert!((200..=256).contains(&still_there), "{still_there}");
+    let most = (256 + 2_048).min(half_open.len() - 256);
+    assert!((200..=most).contains(&still_there), "{still_there}");
     session.ask().await;
     drop((session, half_open));
     toy.stop().await;

@@ -2,9 +2,11 @@
 //!
 //! What waits is gathered into one transaction: the disk is waited for once for many
 //! ([`Thread::commit`]). If nothing else waits, a transaction has one member and nobody waits
-//! for company. Each member is undone by itself if its answer is an error. If the database fails
-//! for one, each is tried again alone, so that one large report on a full disk does not take a
-//! verdict with it. If another process holds the database, all that wait are told.
+//! for company. Each member is undone by itself if its answer is an error; those that say no before
+//! they write anything need no savepoint for that, which keeps a copy of every page that they
+//! change. If the database fails for one, each is tried again alone, so that one large report on a
+//! full disk does not take a verdict with it. If another process holds the database, all that wait
+//! are told.
 //!
 //! A member is answered after the commit and never before.
 
@@ -87,10 +89,11 @@ impl Writer {
         act: impl FnMut(&Connection) -> Done<T> + Send + 'static,
     ) -> Result<T, Error> {
         let permit = self.others.take(octets)?;
-        self.send(permit, (octets, 0), act).await
+        self.send(permit, (octets, 0), Undo::Savepoint, act).await
     }
 
-    /// Writes so many octets of so many reports, and returns when they are on the disk.
+    /// Writes so many octets of so many reports, and returns when they are on the disk. If the
+    /// answer is an error, nothing was written before.
     pub(super) async fn ingest<T: Send + 'static>(
         &self,
         octets: usize,
@@ -98,19 +101,22 @@ impl Writer {
         act: impl FnMut(&Connection) -> Done<T> + Send + 'static,
     ) -> Result<T, Error> {
         let permit = self.reports.take(octets)?;
-        self.send(permit, (octets, reports), act).await
+        self.send(permit, (octets, reports), Undo::Nothing, act)
+            .await
     }
 
     async fn send<T: Send + 'static>(
         &self,
         permit: OwnedSemaphorePermit,
         size: (usize, usize),
+        undo: Undo,
         act: impl FnMut(&Connection) -> Done<T> + Send + 'static,
     ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
         let member = Work {
             act,
             size,
+            undo,
             result: Err(Error::Closed),
             reply,
             _permit: permit,
@@ -119,6 +125,15 @@ impl Writer {
         sent.map_err(|_| Error::Closed)?;
         answer.await.unwrap_or(Err(Error::Closed))
     }
+}
+
+/// What there is to undo if a member's answer is an error.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Undo {
+    /// Perhaps something.
+    Savepoint,
+    /// It errs before it writes.
+    Nothing,
 }
 
 /// A part of a transaction.
@@ -136,6 +151,7 @@ trait Member: Send {
 struct Work<F, T> {
     act: F,
     size: (usize, usize),
+    undo: Undo,
     result: Result<T, Error>,
     reply: oneshot::Sender<Result<T, Error>>,
     _permit: OwnedSemaphorePermit,
@@ -147,6 +163,9 @@ impl<T: Send, F: FnMut(&Connection) -> Done<T> + Send> Member for Work<F, T> {
     }
 
     fn run(&mut self, db: &Connection) -> Result<(), rusqlite::Error> {
+        if self.undo == Undo::Nothing {
+            return self.run_whole(db);
+        }
         statement(db, "SAVEPOINT member")?;
         self.result = match (self.act)(db) {
             Ok(value) => Ok(value),
@@ -168,6 +187,23 @@ impl<T: Send, F: FnMut(&Connection) -> Done<T> + Send> Member for Work<F, T> {
 /// Whether another process held the database for longer than is waited.
 fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+}
+
+impl<T, F: FnMut(&Connection) -> Done<T>> Work<F, T> {
+    /// Without a savepoint. That nothing was written before an error is looked at: if it was, the
+    /// whole transaction counts for nothing.
+    fn run_whole(&mut self, db: &Connection) -> Result<(), rusqlite::Error> {
+        let before = db.total_changes();
+        self.result = match (self.act)(db) {
+            Ok(value) => Ok(value),
+            Err(Failure::Answer(_)) if db.total_changes() != before => {
+                return Err(rusqlite::Error::StatementChangedRows(1));
+            }
+            Err(Failure::Answer(error)) => Err(error),
+            Err(Failure::Database(error)) => return Err(error),
+        };
+        Ok(())
+    }
 }
 
 fn statement(db: &Connection, sql: &str) -> Result<(), rusqlite::Error> {

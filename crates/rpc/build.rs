@@ -32,6 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     let messages = |version: &str| format!("::bailiwick_wire::proto::{version}::v1");
     tonic_prost_build::configure()
+        .codec_path("crate::codec::SmallCodec")
         .extern_path(".bailiwick.report.v1", messages("report"))
         .extern_path(".bailiwick.agent.v1", messages("agent"))
         .extern_path(".bailiwick.operator.v1", messages("operator"))

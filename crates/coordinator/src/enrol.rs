@@ -105,11 +105,17 @@ impl Enrolment {
         };
         let redeemed = shared.store.redeem(&redemption).await;
         let redeemed = redeemed.map_err(|error| error.to_string())?;
-        let identity = match redeemed.scope {
-            Scope::Agent { name, .. } => self.agent(&name, &key).await?,
-            Scope::Operator { name, .. } => self.identity(Kind::Operator, &name, &key)?.0,
+        let (identity, looked) = match redeemed.scope {
+            Scope::Agent { name, .. } => {
+                let identity = self.agent(&name, &key).await?;
+                (identity, shared.roster.look_at(&name).await)
+            }
+            Scope::Operator { name, .. } => {
+                let identity = self.identity(Kind::Operator, &name, &key)?.0;
+                (identity, shared.roster.refresh().await)
+            }
         };
-        shared.roster.refresh().await.map_err(|e| e.to_string())?;
+        looked.map_err(|error| error.to_string())?;
         tracing::info!(name = identity.name, again = redeemed.again, "enrolled");
         Ok(identity)
     }

@@ -31,7 +31,10 @@ use bailiwick_rpc::{
     TokenKey, access::Access, agent_routes, operator_routes,
 };
 use bailiwick_store::Store;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
 
 pub mod args;
 mod choosing;
@@ -42,6 +45,7 @@ mod following;
 mod judging;
 mod networks;
 mod operator;
+mod pieces;
 mod program;
 mod refusals;
 mod retention;
@@ -141,6 +145,8 @@ pub(crate) struct Shared {
     rules: Rules,
     keep: Duration,
     quota: Quota,
+    /// Octets of reports that may still come in.
+    intake: Arc<Semaphore>,
     networks: Networks,
     lab: bool,
     public: Vec<HostPort>,
@@ -243,6 +249,7 @@ impl Coordinator {
             rules: habits.rules,
             keep: habits.keep,
             quota: Quota::default(),
+            intake: Arc::new(Semaphore::new(session::INTAKE)),
             networks: config.networks,
             lab: config.lab,
             public: config.public,

@@ -72,6 +72,7 @@ fn serve(folder: &Path, wanted: &Serve) -> Result<u8, anyhow::Error> {
     if let Some(parent) = settings.config.socket.as_deref().and_then(Path::parent) {
         fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
     }
+    open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -119,4 +120,15 @@ fn serve(folder: &Path, wanted: &Serve) -> Result<u8, anyhow::Error> {
             }
         }
     })
+}
+
+/// Takes as many open files as the system lets it: each agent is one, and the usual number was
+/// chosen for programs that count files in a mask (select(2)).
+fn open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "cannot have more open files, and so not more agents at once");
+    }
 }

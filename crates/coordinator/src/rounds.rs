@@ -105,7 +105,8 @@ impl Round {
 
     fn accept(&self, report: Report, at: Instant) {
         let vantage = report.vantage.id.clone();
-        let told = Arc::new(report.clone());
+        let watched = self.events.receiver_count() > 0;
+        let told = watched.then(|| Arc::new(report.clone()));
         let mut reports = self.reports();
         let joined = match reports.remove(&vantage) {
             Some(known) => Received {
@@ -122,8 +123,10 @@ impl Round {
         reports.insert(vantage, joined);
         let all = reports.len() == self.asked.len();
         drop(reports);
-        // Nobody watches: nothing is missed.
-        let _ = self.events.send(Event::Reported(told));
+        if let Some(told) = told {
+            // Nobody watches any more: nothing is missed.
+            let _ = self.events.send(Event::Reported(told));
+        }
         if all {
             self.complete.notify_one();
         }

@@ -6,36 +6,41 @@
 //!  (plan changed) ─▶ PlanDelta
 //! ```
 //!
-//! Back-pressure is credit alone: reports of at most [`CREDIT`] octets are on their way. Without
-//! an answer of the store there is neither acknowledgement nor credit, and the agent keeps what it
-//! has in its spool.
+//! Back-pressure is credit: reports of at most [`CREDIT`] octets are on their way. Without an
+//! answer of the store there is neither acknowledgement nor credit, and the agent keeps what it
+//! has in its spool. Of all agents together at most [`INTAKE`] octets wait for the store; beyond
+//! that nothing more is read, and HTTP/2 holds the rest back.
+//!
+//! What an agent has to be told waits, too, but not much of it and not long: who takes nothing for
+//! [`PATIENCE`] loses its connection.
 
 use std::{
+    collections::BTreeMap,
     pin::Pin,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use bailiwick_core::{report::ReportId, vantage::VantageId};
+use bailiwick_core::{
+    report::{Lane, ReportId},
+    vantage::VantageId,
+};
 use bailiwick_rpc::{
-    Caller, Certified, Peer,
+    Caller, Certified, HangUp, Peer,
     agent::{
-        Acknowledged, Credit, Farewell, FromAgent, Hello, PlanDelta, ReportBatch, ToAgent, Welcome,
+        Acknowledged, Credit, Farewell, FromAgent, Hello, ReportBatch, ToAgent, Welcome,
         agent_service_server::AgentService, from_agent, to_agent,
     },
 };
 use bailiwick_store::{BootId, Fate, Gap, Incoming, Ingested, Mark, NewReport, Seen, Serial};
-use bailiwick_wire::{
-    proto::{agent::v1 as agent, report::v1 as pb},
-    report,
-};
-use prost::Message as _;
+use bailiwick_wire::{proto::report::v1 as pb, report};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     Shared, clock,
+    pieces::pieces,
     rounds::Arrival,
     sessions::{End, Open},
 };
@@ -50,8 +55,12 @@ const BATCH: usize = 64;
 /// How long an agent may take to say the first word, and to take a message.
 const FIRST_WORD: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Messages to an agent that wait.
+/// Messages to an agent that wait: with the pieces of a plan, 256 KiB.
 const WAITING: usize = 16;
+/// Octets of reports of all agents that wait for the store, and what each batch counts besides.
+/// It is less than the store's own queue, which turns away what is too much.
+pub(crate) const INTAKE: usize = 48 << 20;
+const OF_BATCH: u32 = 512;
 /// The version of the protocol.
 const PROTOCOL: u32 = 1;
 /// The call, for the table of rights.
@@ -76,24 +85,26 @@ impl AgentService for Agents {
             return Err(Status::permission_denied("not an agent"));
         };
         let certified = certified.clone();
+        let hang_up = HangUp::of(&request)?;
         let (to, from) = mpsc::channel(WAITING);
         let shared = Arc::clone(&self.0);
         let inbound = request.into_inner();
         // Answers begin before the agent has said anything: it waits for the headers.
         tokio::spawn(async move {
-            let line = Line { to };
+            let line = Line { to, hang_up };
             if let Err(end) = Talk::hold(shared, caller, certified, inbound, &line).await {
                 line.end(end).await;
             }
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(from))))
+        let said = ReceiverStream::new(from).map(|message| *message);
+        Ok(Response::new(Box::pin(said)))
     }
 }
 
 /// How a stream ends.
 #[derive(Debug)]
 enum Ending {
-    /// The agent went, or does not listen.
+    /// The agent went, or does not listen; then its connection is ended, too.
     Gone,
     /// It is told to come back.
     Farewell(&'static str, Duration),
@@ -109,15 +120,22 @@ impl From<Status> for Ending {
 
 /// The way to the agent.
 struct Line {
-    to: mpsc::Sender<Result<ToAgent, Status>>,
+    /// In boxes: a channel has room for many from its beginning.
+    to: mpsc::Sender<Box<Result<ToAgent, Status>>>,
+    hang_up: HangUp,
 }
 
 impl Line {
     async fn say(&self, kind: to_agent::Kind) -> Result<(), Ending> {
         let message = ToAgent { kind: Some(kind) };
-        match timeout(PATIENCE, self.to.send(Ok(message))).await {
+        match timeout(PATIENCE, self.to.send(Box::new(Ok(message)))).await {
             Ok(Ok(())) => Ok(()),
-            _ => Err(Ending::Gone),
+            Ok(Err(_)) => Err(Ending::Gone),
+            // What waits for it would be kept as long as the connection lives.
+            Err(_) => {
+                self.hang_up.now();
+                Err(Ending::Gone)
+            }
         }
     }
 
@@ -132,7 +150,7 @@ impl Line {
                 let _ = self.say(to_agent::Kind::Farewell(farewell)).await;
             }
             Ending::Refused(status) => {
-                let _ = timeout(PATIENCE, self.to.send(Err(status))).await;
+                let _ = timeout(PATIENCE, self.to.send(Box::new(Err(status)))).await;
             }
         }
     }
@@ -155,6 +173,15 @@ struct Talk<'a> {
 
 /// What came of a batch that the store has taken.
 type Kept = Result<(Ingested, u64), bailiwick_store::Error>;
+/// On its way back to the stream; in boxes, as the messages of a [`Line`].
+type Keeping = mpsc::Sender<Box<Kept>>;
+
+/// What the agent is to be told of reports that are on the disk.
+#[derive(Default)]
+struct Told {
+    marks: BTreeMap<(Lane, u64), u64>,
+    octets: u64,
+}
 
 impl<'a> Talk<'a> {
     /// Holds the whole conversation.
@@ -269,7 +296,7 @@ impl<'a> Talk<'a> {
             .unwrap_or_default();
         let ended = tokio::time::sleep(left);
         tokio::pin!(ended);
-        let (kept, mut keeping) = mpsc::channel::<Kept>(WAITING);
+        let (kept, mut keeping) = mpsc::channel::<Box<Kept>>(WAITING);
         let mut look = tokio::time::interval(crate::roster::REFRESH);
         loop {
             let ready = self.bucket.ready();
@@ -279,7 +306,15 @@ impl<'a> Talk<'a> {
                     changed.map_err(|_| Ending::Gone)?;
                     self.signalled().await?;
                 }
-                Some(done) = keeping.recv() => self.kept(done).await?,
+                Some(done) = keeping.recv() => {
+                    let mut told = Told::default();
+                    self.kept(*done, &mut told).await?;
+                    // One word for all that are on the disk by now.
+                    while let Ok(done) = keeping.try_recv() {
+                        self.kept(*done, &mut told).await?;
+                    }
+                    self.tell(told).await?;
+                }
                 () = &mut ended => {
                     return Err(Ending::Farewell("the certificate has ended", Duration::ZERO));
                 }
@@ -287,7 +322,7 @@ impl<'a> Talk<'a> {
                 message = next(&mut inbound, ready) => {
                     let Some(message) = message? else { return Ok(()) };
                     self.may_still()?;
-                    self.hear(message, &kept)?;
+                    self.hear(message, &kept).await?;
                 }
             }
         }
@@ -325,29 +360,18 @@ impl<'a> Talk<'a> {
         if delta.revision == self.revision && !delta.whole {
             return Ok(());
         }
+        // An agent that hears only some of the pieces holds what it held before, and asks again.
+        let held = if delta.whole { 0 } else { self.revision };
         self.revision = delta.revision;
-        let items = delta.items.into_iter().filter_map(|item| {
-            let mut spec = agent::PlanItem::decode(item.spec).ok()?;
-            let left = Duration::from_micros(item.not_after.0.saturating_sub(now.0));
-            spec.valid_for_ns = i64::try_from(left.as_nanos()).unwrap_or(i64::MAX);
-            Some(spec)
-        });
-        let plan = PlanDelta {
-            revision: delta.revision,
-            whole: delta.whole,
-            items: items.collect(),
-            removed: delta
-                .removed
-                .into_iter()
-                .map(|id| id.0.to_be_bytes().to_vec().into())
-                .collect(),
-        };
-        self.line.say(to_agent::Kind::Plan(plan)).await
+        for piece in pieces(delta, held, now) {
+            self.line.say(to_agent::Kind::Plan(piece)).await?;
+        }
+        Ok(())
     }
 
-    fn hear(&mut self, message: FromAgent, kept: &mpsc::Sender<Kept>) -> Result<(), Ending> {
+    async fn hear(&mut self, message: FromAgent, kept: &Keeping) -> Result<(), Ending> {
         match message.kind {
-            Some(from_agent::Kind::Reports(batch)) => self.reports(batch, kept),
+            Some(from_agent::Kind::Reports(batch)) => self.reports(batch, kept).await,
             Some(from_agent::Kind::Progress(progress)) => {
                 self.shared.rounds.progress(&self.name, &progress);
                 Ok(())
@@ -360,7 +384,7 @@ impl<'a> Talk<'a> {
         }
     }
 
-    fn reports(&mut self, batch: ReportBatch, kept: &mpsc::Sender<Kept>) -> Result<(), Ending> {
+    async fn reports(&mut self, batch: ReportBatch, kept: &Keeping) -> Result<(), Ending> {
         if batch.reports.len() > BATCH || batch.gaps.len() > BATCH {
             let many = format!("a message holds at most {BATCH} reports");
             return Err(Status::invalid_argument(many).into());
@@ -374,8 +398,12 @@ impl<'a> Talk<'a> {
         self.bucket.take(batch.reports.len());
         let shared = Arc::clone(&self.shared);
         let (name, kept) = (self.name.clone(), kept.clone());
+        let size = u32::try_from(octets).unwrap_or(u32::MAX) + OF_BATCH;
+        let room = Arc::clone(&shared.intake).acquire_many_owned(size).await;
         tokio::spawn(async move {
-            let done = shared.keep(&name, batch).await.map(|(ingested, arrivals)| {
+            let done = shared.keep(&name, batch).await;
+            drop(room);
+            let done = done.map(|(ingested, arrivals)| {
                 // What is stored counts, even if the agent hung up meanwhile. It will send it
                 // again, and then it is nothing new.
                 arrivals
@@ -384,12 +412,12 @@ impl<'a> Talk<'a> {
                 (ingested, octets)
             });
             // Nobody who listens: the stream has ended, and the agent asks again.
-            let _ = kept.send(done).await;
+            let _ = kept.send(Box::new(done)).await;
         });
         Ok(())
     }
 
-    async fn kept(&mut self, done: Kept) -> Result<(), Ending> {
+    async fn kept(&mut self, done: Kept, told: &mut Told) -> Result<(), Ending> {
         let (ingested, octets) = match done {
             Ok(done) => done,
             Err(bailiwick_store::Error::Banned { .. }) => {
@@ -409,12 +437,11 @@ impl<'a> Talk<'a> {
         };
         self.shared.refusals.take(&self.name);
         for mark in ingested.marks {
-            self.acknowledge(mark).await?;
+            let through = told.marks.entry((mark.lane, mark.epoch)).or_default();
+            *through = mark.through.max(*through);
         }
         self.outstanding = self.outstanding.saturating_sub(octets);
-        self.line
-            .say(to_agent::Kind::Credit(Credit { octets }))
-            .await?;
+        told.octets += octets;
         if ingested.fates.contains(&Fate::Equivocated) {
             tracing::warn!(
                 agent = self.name.0,
@@ -427,6 +454,21 @@ impl<'a> Talk<'a> {
                 .map_err(unavailable)?;
         }
         Ok(())
+    }
+
+    async fn tell(&self, told: Told) -> Result<(), Ending> {
+        for ((lane, epoch), through) in told.marks {
+            self.acknowledge(Mark {
+                lane,
+                epoch,
+                through,
+            })
+            .await?;
+        }
+        let octets = told.octets;
+        self.line
+            .say(to_agent::Kind::Credit(Credit { octets }))
+            .await
     }
 
     async fn acknowledge(&self, mark: Mark) -> Result<(), Ending> {

@@ -220,9 +220,12 @@ where
         let decided = match request.extensions_mut().remove::<Guest>() {
             None => Err(Refusal::Unknown.into()),
             Some(guest) if !guest.pace.call() => Err(Status::resource_exhausted("too many calls")),
-            Some(Guest { caller, .. }) => {
+            Some(Guest {
+                caller, hang_up, ..
+            }) => {
                 let checked = self.access.check(request.uri().path(), &caller);
                 request.extensions_mut().insert(caller);
+                request.extensions_mut().insert(hang_up);
                 checked.map_err(Status::from)
             }
         };

@@ -24,6 +24,7 @@
 pub mod access;
 mod attempts;
 mod authority;
+mod codec;
 mod connect;
 mod crowd;
 mod identity;
@@ -44,6 +45,7 @@ pub use connect::{ConnectError, Coordinator, IdentityError, Link, Trouble, Trust
 pub use identity::{Caller, Certified, Exporter, Kind, Name, NameError, Peer, Serial, TrustDomain};
 pub use invitation::{HostPort, Invitation, JoinError, Secret, TokenId, TokenKey};
 pub use key::{Key, KeyError, KeyHash, Pin, PublicKey};
+pub use limited::HangUp;
 pub use listen::{AgentListener, OperatorListener, ServeError, ServerTls, server_builder};
 pub use private_file::FileError;
 pub use proof::{BadProof, Proof, Purpose};

@@ -15,7 +15,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, Sleep, sleep_until},
 };
 use tonic::transport::server::Connected;
@@ -66,6 +66,29 @@ impl Group {
 pub(crate) struct Guest {
     pub(crate) caller: Arc<Caller>,
     pub(crate) pace: Arc<Pace>,
+    pub(crate) hang_up: HangUp,
+}
+
+/// Ends the connection that a request came on: HTTP/2 can end a stream only towards somebody who
+/// takes what is before the end.
+#[derive(Clone, Debug)]
+pub struct HangUp(Arc<Notify>);
+
+impl HangUp {
+    /// Returns that of a request.
+    ///
+    /// # Errors
+    ///
+    /// Returns `INTERNAL` if the request did not come through a listener of this crate.
+    pub fn of<T>(request: &tonic::Request<T>) -> Result<Self, tonic::Status> {
+        let found = request.extensions().get::<Self>().cloned();
+        found.ok_or_else(|| tonic::Status::internal("the connection cannot be ended"))
+    }
+
+    /// Ends the connection, with all that goes on over it.
+    pub fn now(&self) {
+        self.0.notify_one();
+    }
 }
 
 /// A connection with its caller and its end.
@@ -99,6 +122,8 @@ enum Ended {
     Idle,
     #[error("too many calls")]
     Flooding,
+    #[error("it does not take what it is told")]
+    Deaf,
     #[error("another connection has taken its place")]
     Crowded,
     #[error("the server stops")]
@@ -127,9 +152,11 @@ impl<S> Limited<S> {
             Peer::Local { .. } => None,
         };
         let pace = Arc::new(Pace::of(&caller.peer));
+        let hang_up = HangUp(Arc::new(Notify::new()));
         let guest = Guest {
             caller: Arc::new(caller),
             pace: Arc::clone(&pace),
+            hang_up: hang_up.clone(),
         };
         let end = async move {
             let certificate_or_patience = async {
@@ -144,6 +171,7 @@ impl<S> Limited<S> {
             tokio::select! {
                 why = certificate_or_patience => why,
                 () = pace.exceeded() => Ended::Flooding,
+                () = hang_up.0.notified() => Ended::Deaf,
                 () = seat.lost() => Ended::Crowded,
                 _ = cut.wait_for(|cut| *cut) => Ended::Stopped,
             }
@@ -417,12 +445,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_ends_when_its_seat_is_lost_or_the_server_stops() {
+    async fn a_connection_ends_when_its_seat_is_lost_it_is_hung_up_or_the_server_stops() {
         let mut buffer = [0; 64];
         let mut ends = connection(LOCAL);
         let _another = ends.crowd.enter(Group::User(0));
         let said = ends.near.read(&mut buffer).await.unwrap_err().to_string();
         assert!(said.contains("taken its place"), "{said}");
+
+        let mut ends = connection(LOCAL);
+        ends.near.guest.hang_up.now();
+        let said = ends.near.read(&mut buffer).await.unwrap_err().to_string();
+        assert!(said.contains("does not take"), "{said}");
 
         let mut ends = connection(LOCAL);
         ends.cut.send_replace(true);

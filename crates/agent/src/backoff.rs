@@ -26,13 +26,15 @@ impl Default for Retry {
 /// Pauses that grow, each a random part of the whole, so that agents that lost their coordinator
 /// at the same moment do not come back at the same moment ("full jitter").
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     retry: Retry,
     ceiling: Duration,
 }
 
 impl Backoff {
-    pub(crate) fn new(retry: Retry) -> Self {
+    /// Begins with the shortest.
+    #[must_use]
+    pub fn new(retry: Retry) -> Self {
         Self {
             retry,
             ceiling: retry.first,
@@ -40,7 +42,7 @@ impl Backoff {
     }
 
     /// Returns the pause after a session that lasted so long. `chance` is in 0..1.
-    pub(crate) fn pause(&mut self, lasted: Duration, chance: f64) -> Duration {
+    pub fn pause(&mut self, lasted: Duration, chance: f64) -> Duration {
         if lasted >= self.retry.steady {
             self.ceiling = self.retry.first;
         }

@@ -42,7 +42,7 @@ use tokio::{
 };
 
 pub use args::start;
-pub use backoff::Retry;
+pub use backoff::{Backoff, Retry};
 pub use clock::Clock;
 pub use identity::{MemberError, join};
 pub use settings::{Said, Settings};

@@ -1,10 +1,10 @@
-//! A fleet with something wrong: a full or locked store, rules that panic, agents that are late,
-//! doubled or lying. Nothing that was acknowledged is lost, and what is wrong is named.
+//! A fleet in which rules panic, reports are old, late, doubled or in pieces: verdicts are those of
+//! what was reported, and what is left out is named.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -20,212 +20,23 @@ use bailiwick_core::{
     time::Timestamp,
     vantage::VantageId,
 };
-use bailiwick_lab::scenario::Scenario;
-use bailiwick_rpc::{
-    Link,
-    operator::{self, check_event},
-};
-use bailiwick_store::{Audit, CheckRecord, Error, Incoming, NewCheck, NewReport, Options, Store};
-use bailiwick_tests::{
-    fleet::{
-        Fleet, Followed, Player, Setup, answer, envelope, folder, oracle::verdict,
-        programs::CoordinatorProgram, spooling::Spooling,
-    },
-    programs::built,
+use bailiwick_rpc::operator;
+use bailiwick_store::{Audit, Incoming, NewCheck, NewReport, Store};
+use bailiwick_tests::fleet::{
+    Fleet, Setup, answer, envelope,
+    oracle::verdict,
+    players::{acknowledged, all_is_judged, check, kept, players, record, scenario},
 };
 use bailiwick_verdict::{Evidence, Policy, judge};
-use tokio::task::JoinSet;
-
-fn scenario() -> Scenario {
-    let file = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/scenarios/w03-one-instance-lags.txt"
-    );
-    Scenario::parse(&std::fs::read_to_string(file).unwrap()).unwrap()
-}
-
-/// The check of the scenario as another one.
-fn check(timeout: Duration) -> Check {
-    Check {
-        id: CheckId(rand::random()),
-        nonce: rand::random(),
-        timeout,
-        ..scenario().check
-    }
-}
 
 fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     Timestamp(u64::try_from(since.unwrap().as_micros()).unwrap())
 }
 
-/// Players in networks of their own that answer each check by themselves, so long after they are
-/// asked.
-async fn players(fleet: &Fleet, after: &[Duration]) -> Result<Vec<Spooling>> {
-    let mut players = Vec::new();
-    for (number, (after, report)) in after.iter().zip(scenario().run(1)).enumerate() {
-        let asn = format!("asn={}", 64_501 + number);
-        let rir = ["rir=ripe", "rir=arin", "rir=apnic"][number % 3];
-        let player = fleet
-            .join(&format!("player-{number}"), &[&asn, rir])
-            .await?;
-        players.push(Spooling::start(player, report, *after));
-    }
-    for _ in 0..200 {
-        if fleet.status().await?.connected == players.len() as u64 {
-            return Ok(players);
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    anyhow::bail!("not all are connected")
-}
-
-async fn acknowledged(players: &[Spooling], within: Duration) -> Result<Duration> {
-    let began = Instant::now();
-    while players.iter().any(|p| p.account().unacknowledged() > 0) {
-        let troubles: Vec<_> = players
-            .iter()
-            .map(|p| p.account().trouble.clone())
-            .collect();
-        ensure!(began.elapsed() < within, "{troubles:?}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    Ok(began.elapsed())
-}
-
-async fn record(fleet: &Fleet, id: CheckId) -> Result<CheckRecord> {
-    let record = fleet.store.check(id).await?;
-    record.context("the check is not in the store")
-}
-
-/// All that is kept about a check, each report once.
-async fn kept(store: &dyn Store, check: CheckId) -> Result<BTreeSet<(String, ReportId)>> {
-    let rows = store.evidence(check, None, 100_000).await?;
-    let count = rows.len();
-    let rows: BTreeSet<_> = rows
-        .into_iter()
-        .map(|row| (row.id.agent.0, row.id.report))
-        .collect();
-    ensure!(rows.len() == count, "a report is there twice");
-    Ok(rows)
-}
-
-/// Every check that players were asked has the verdict that comes of all that they made, and the
-/// store has each of their reports once.
-async fn all_is_judged(fleet: &Fleet, players: &[Spooling]) -> Result<usize> {
-    fleet.settled().await?;
-    let mut made: BTreeMap<CheckId, (BTreeSet<_>, Vec<Report>)> = BTreeMap::new();
-    for player in players {
-        let account = player.account();
-        for (seq, (check, round)) in &account.made {
-            let id = ReportId {
-                lane: Lane::Change,
-                epoch: account.epoch,
-                seq: *seq,
-            };
-            let (ids, reports) = made.entry(check.id).or_default();
-            ids.insert((player.name.clone(), id));
-            reports.push(player.report(check, *round));
-        }
-    }
-    let checks = made.len();
-    for (id, (ids, reports)) in made {
-        ensure!(
-            kept(&*fleet.store, id).await? == ids,
-            "another set of reports"
-        );
-        let judgement = record(fleet, id).await?.judgement.context("no verdict")?;
-        let expected = verdict(&judgement.places, reports)?;
-        ensure!(judgement.verdict == expected, "another verdict");
-    }
-    Ok(checks)
-}
-
 fn not_covered(shown: &[u8]) -> Result<String> {
     let shown: serde_json::Value = serde_json::from_slice(shown)?;
     Ok(shown["not_covered"].to_string())
-}
-
-/// Fills a store up to where it refuses reports.
-async fn fill(store: &dyn Store, agent: &str) -> Result<()> {
-    for seq in 1.. {
-        let report = NewReport {
-            id: ReportId {
-                lane: Lane::Routine,
-                epoch: 1,
-                seq,
-            },
-            check: None,
-            body: vec![7; 16 << 10].into(),
-            answers: Vec::new(),
-            received: Timestamp(1),
-        };
-        let items = vec![Incoming::Report(report)];
-        match store.ingest(&VantageId(agent.to_owned()), items).await {
-            Ok(_) => {}
-            Err(Error::Full { .. }) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
-/// F12: reports are refused before the disk is full. Operators learn it from the verdict and from
-/// the status, and nothing is lost: with room come the reports, and the verdict.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_store_is_named_and_nothing_is_lost() -> Result<()> {
-    let options = Options {
-        at_most: Some(2 << 20),
-        ..Options::default()
-    };
-    let setup = Setup {
-        options,
-        ..Setup::default()
-    };
-    let fleet = Fleet::with(setup, |_| {}).await?;
-    let late = Duration::from_millis(1500);
-    let players = players(&fleet, &[Duration::ZERO, Duration::ZERO, late]).await?;
-
-    // It becomes full while a round is open.
-    let some = check(Duration::from_millis(100));
-    let filling = async {
-        while kept(&*fleet.store, some.id).await?.len() < 2 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        fill(&*fleet.store, "player-0").await
-    };
-    let (followed, filled) = tokio::join!(fleet.check(&some, "json"), filling);
-    filled?;
-    let said = not_covered(followed?.ended.shown.as_bytes())?;
-    let named = "reports of player-2 were refused: the coordinator's disk is nearly full";
-    ensure!(said.contains(named), "{said}");
-
-    // And then from the beginning.
-    let none = check(Duration::from_millis(100));
-    let Followed { ended, .. } = fleet.check(&none, "text").await?;
-    let named = "because its disk is nearly full";
-    ensure!(ended.shown.contains(named), "{}", ended.shown);
-    assert_eq!(ended.exit_code, 40);
-    let notes = fleet.status().await?.notes.join("; ");
-    ensure!(
-        notes.contains("nearly full: reports are refused"),
-        "{notes}"
-    );
-    ensure!(players.iter().all(|p| p.account().unacknowledged() > 0));
-
-    // There is room again.
-    while fleet.store.forget_reports(Timestamp(2), 1000).await? > 0 {}
-    acknowledged(&players, Duration::from_secs(10)).await?;
-    assert_eq!(all_is_judged(&fleet, &players).await?, 2);
-    for id in [some.id, none.id] {
-        let record = record(&fleet, id).await?;
-        ensure!(record.revisions > 0, "it was not judged again");
-        let said = not_covered(&record.judgement.context("no verdict")?.verdict)?;
-        ensure!(!said.contains("refused"), "{said}");
-    }
-    let notes = fleet.status().await?.notes.join("; ");
-    ensure!(!notes.contains("full"), "{notes}");
-    Ok(())
 }
 
 /// Rules that panic on what is poisonous, and count how often they did.
@@ -389,182 +200,6 @@ async fn old_reports_are_forgotten_and_verdicts_stay() -> Result<()> {
     ensure!(refused.message().contains("were forgotten"), "{refused:?}");
     assert_eq!(store.checks(None, 10).await?.len(), 2);
     Ok(())
-}
-
-/// F13: somebody holds the database for longer than the store waits. Nothing is acknowledged,
-/// reading goes on, and everything comes as soon as it can: once, and in the verdicts.
-///
-/// 8 seconds by default; `BAILIWICK_LOCKED=60` for all of it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_locked_store_loses_nothing() -> Result<()> {
-    let locked = std::env::var("BAILIWICK_LOCKED").map_or(8, |text| text.parse().unwrap());
-    let fleet = Fleet::start().await?;
-    let players = players(&fleet, &[Duration::from_millis(700); 6]).await?;
-    let checks: Vec<_> = (0..10).map(|_| check(Duration::from_millis(500))).collect();
-    let asking: Vec<_> = checks
-        .iter()
-        .map(|check| fleet.check(check, "json"))
-        .collect();
-    let other = rusqlite::Connection::open(fleet.database())?;
-    let holding = async {
-        // The checks are begun, and their reports are not there yet.
-        while fleet.status().await?.open_checks < 10 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        other.execute_batch("BEGIN IMMEDIATE")?;
-        let before: u64 = players.iter().map(|p| p.account().acknowledged).sum();
-        tokio::time::sleep(Duration::from_secs(locked)).await;
-        let after: u64 = players.iter().map(|p| p.account().acknowledged).sum();
-        ensure!(before == after, "acknowledged, and not stored");
-        let waiting: usize = players.iter().map(|p| p.account().unacknowledged()).sum();
-        ensure!(waiting > 0, "nothing was on its way");
-        ensure!(fleet.status().await?.open_checks > 0, "reading goes on");
-        // Who asks now is told soon: the store does not answer, or its agents were sent away.
-        let asked = Instant::now();
-        let refused = fleet.check(&check(Duration::from_secs(1)), "json").await;
-        let refused = refused.err().context("it cannot be begun")?;
-        let code = refused.downcast::<tonic::Status>()?.code();
-        let told = [tonic::Code::Unavailable, tonic::Code::FailedPrecondition];
-        ensure!(told.contains(&code), "{code:?}");
-        ensure!(asked.elapsed() < Duration::from_secs(30), "kept waiting");
-        other.execute_batch("ROLLBACK")?;
-        acknowledged(&players, Duration::from_secs(20)).await
-    };
-    let (followed, drained) = tokio::join!(futures(asking), holding);
-    println!(
-        "locked for {locked} s, drained within {:?} after it",
-        drained?
-    );
-    for followed in followed {
-        followed?;
-    }
-    assert_eq!(all_is_judged(&fleet, &players).await?, 10);
-    Ok(())
-}
-
-/// F13, once more with the real program: a hundred agents send as much as they may while the
-/// database is held. What waits is bounded, the rest stays with the agents, and all of it comes.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_against_a_locked_store_is_bounded() -> Result<()> {
-    const AGENTS: usize = 100;
-    /// Three of these are nearly all that an agent may have on its way.
-    const OCTETS: usize = 300 << 10;
-    let test = "a_flood_against_a_locked_store_is_bounded";
-    let Some(programs) = built(test, &["bailiwick-coordinator"])? else {
-        return Ok(());
-    };
-    let folder = folder()?;
-    let program = programs.join("bailiwick-coordinator");
-    let mut coordinator = CoordinatorProgram::init(&program, &folder.path().join("own"))?;
-    coordinator.start().await?;
-    let link = Link::local(&coordinator.socket()).await?;
-    let mut flood = JoinSet::new();
-    let (go, _) = tokio::sync::watch::channel(false);
-    for number in 0..AGENTS {
-        let request = operator::InviteAgentRequest {
-            name: format!("agent-{number}"),
-            ..operator::InviteAgentRequest::default()
-        };
-        let invited = link.operator().invite_agent(request).await?.into_inner();
-        let player = Player::join(&invited.join).await?;
-        let mut first = player.session().await?;
-        let mut go = go.subscribe();
-        let report = scenario().run(1).remove(0);
-        flood.spawn(async move {
-            let (check, round) = first.asked().await?;
-            let of = |seq| ReportId {
-                lane: Lane::Change,
-                epoch: 1,
-                seq,
-            };
-            let report = answer(report, &check, round, &player.name);
-            let reports: Vec<_> = (1..=3)
-                .map(|seq| {
-                    let mut sent = envelope(of(seq), &report);
-                    // Unlike that of all others, so that it takes room.
-                    let junk = (0..OCTETS - 50_000).map(|_| rand::random());
-                    sent.answers.push(junk.collect::<Vec<u8>>().into());
-                    sent
-                })
-                .collect();
-            go.wait_for(|go| *go).await?;
-            let mut session = Some(first);
-            let mut sessions = 0;
-            loop {
-                sessions += 1;
-                let tried = async {
-                    let mut session = match session.take() {
-                        Some(session) => session,
-                        None => player.session().await?,
-                    };
-                    session.send(reports.clone()).await?;
-                    session.acknowledged(of(3)).await
-                };
-                if tried.await.is_ok() {
-                    return anyhow::Ok(sessions);
-                }
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-        });
-    }
-    let asked = check(Duration::from_secs(45));
-    let request = operator::CreateCheckRequest {
-        check: Some(bailiwick_wire::report::to_check(&asked)),
-        agents: u32::try_from(AGENTS)?,
-        view: Some(operator::View {
-            format: "json".to_owned(),
-            ..operator::View::default()
-        }),
-        ..operator::CreateCheckRequest::default()
-    };
-    let mut events = link.operator().create_check(request).await?.into_inner();
-    let started = events.message().await?.and_then(|event| event.kind);
-    ensure!(matches!(started, Some(check_event::Kind::Started(s)) if s.vantages.len() == AGENTS));
-    let other = rusqlite::Connection::open(coordinator.store())?;
-    other.execute_batch("BEGIN IMMEDIATE")?;
-    go.send_replace(true);
-    // Longer than the store waits, so that agents are sent away.
-    tokio::time::sleep(Duration::from_secs(7)).await;
-    let kept = "SELECT COUNT(*) FROM report";
-    let rows: u64 = other.query_row(kept, [], |row| row.get(0))?;
-    assert_eq!(rows, 0, "the database is held");
-    ensure!(
-        flood.try_join_next().is_none(),
-        "acknowledged, and not stored"
-    );
-    other.execute_batch("ROLLBACK")?;
-    let mut sessions = 0;
-    while let Some(done) = flood.join_next().await {
-        sessions += done??;
-    }
-    let rows: u64 = other.query_row(kept, [], |row| row.get(0))?;
-    assert_eq!(rows, 3 * AGENTS as u64, "all of it, once");
-    let most = coordinator.most_memory()? >> 20;
-    println!("{AGENTS} agents, {sessions} sessions, at most {most} MiB in use");
-    ensure!(sessions > AGENTS, "none was sent away");
-    ensure!(most < 512, "{most} MiB");
-    coordinator.stop().await
-}
-
-/// Waits for all.
-async fn futures<T>(all: Vec<impl Future<Output = T>>) -> Vec<T> {
-    let mut pinned: Vec<_> = all.into_iter().map(Box::pin).collect();
-    let mut done: Vec<Option<T>> = pinned.iter().map(|_| None).collect();
-    std::future::poll_fn(|context| {
-        for (future, done) in pinned.iter_mut().zip(&mut done) {
-            if done.is_none()
-                && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
-            {
-                *done = Some(value);
-            }
-        }
-        match done.iter().all(Option::is_some) {
-            true => std::task::Poll::Ready(()),
-            false => std::task::Poll::Pending,
-        }
-    })
-    .await;
-    done.into_iter().flatten().collect()
 }
 
 /// Cuts a report into several that each have a part of the observations.

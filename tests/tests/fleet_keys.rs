@@ -15,25 +15,17 @@ use bailiwick_core::{
     report::{Lane, Report, ReportId},
     server::{Family, Server},
 };
-use bailiwick_lab::scenario::Scenario;
 use bailiwick_rpc::{Authority, Link, TrustDomain, operator};
 use bailiwick_store::Location;
 use bailiwick_tests::{
     fleet::{
         Fleet, Player, answer, envelope, folder, follow,
+        players::scenario,
         programs::{AgentProgram, CoordinatorProgram},
         spooling::Spooling,
     },
     programs::built,
 };
-
-fn scenario() -> Scenario {
-    let file = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/scenarios/w03-one-instance-lags.txt"
-    );
-    Scenario::parse(&std::fs::read_to_string(file).unwrap()).unwrap()
-}
 
 fn check() -> Check {
     Check {

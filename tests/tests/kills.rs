@@ -32,7 +32,6 @@ use bailiwick_core::{
     server::{Family, Server},
     vantage::VantageId,
 };
-use bailiwick_lab::scenario::Scenario;
 use bailiwick_rpc::{
     Link,
     operator::{self, check_event},
@@ -42,6 +41,7 @@ use bailiwick_store::{Kept, Location, Store};
 use bailiwick_tests::fleet::{
     Player, folder,
     oracle::verdict,
+    players::scenario,
     programs::{AgentProgram, CoordinatorProgram},
     spooling::Spooling,
 };
@@ -73,14 +73,6 @@ fn real_folder() -> Result<TempDir> {
         true => Ok(disk),
         false => folder(),
     }
-}
-
-fn scenario() -> Scenario {
-    let file = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/scenarios/w03-one-instance-lags.txt"
-    );
-    Scenario::parse(&std::fs::read_to_string(file).unwrap()).unwrap()
 }
 
 /// A check that real agents are done with at once: the only root server's port is closed.

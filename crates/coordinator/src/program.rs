@@ -93,6 +93,13 @@ fn serve(folder: &Path, wanted: &Serve) -> Result<u8, anyhow::Error> {
             Err(error @ AuthorityError::RootIsAway) => tracing::warn!("{error}"),
             Err(error) => return Err(error.into()),
         }
+        let mut stopped = std::pin::pin!(bailiwick_host::stopped());
+        // Whoever sees it answer may stop it at once, so signals are heard before.
+        tokio::select! {
+            biased;
+            () = &mut stopped => return Ok(0),
+            () = std::future::ready(()) => {}
+        }
         let socket = settings.config.socket.clone();
         let mut coordinator = Coordinator::start_with(
             settings.config,
@@ -114,7 +121,7 @@ fn serve(folder: &Path, wanted: &Serve) -> Result<u8, anyhow::Error> {
         }
         tokio::select! {
             failed = coordinator.failed() => failed.map(|()| 3).map_err(Into::into),
-            () = bailiwick_host::stopped() => {
+            () = &mut stopped => {
                 coordinator.stop().await;
                 Ok(0)
             }

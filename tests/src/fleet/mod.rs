@@ -2,10 +2,11 @@
 //!
 //! Coordinator, store, TLS and calls are the real ones, on the loopback. Only the measuring is
 //! replaced: a [`Player`] sends reports that a scenario gave. [`spooling`] makes players that go on
-//! by themselves, [`programs`] starts the programs as people do, and [`oracle`] says what must come
-//! out in the end.
+//! by themselves, [`programs`] starts the programs as people do, [`players`] and [`oracle`] say what
+//! must come out in the end.
 
 pub mod oracle;
+pub mod players;
 pub mod programs;
 pub mod spooling;
 

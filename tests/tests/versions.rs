@@ -58,6 +58,8 @@ check "$C" > before.json
 # The coordinator dies while they look; what they see stays in their spools.
 check "$C" > /dev/null 2>&1 &
 sleep 0.5; kill -9 $SERVER; sleep 3; kill -9 ${AGENTS[*]}
+# Until it is gone, each holds the lock of its folder.
+wait $SERVER ${AGENTS[*]} || true
 
 serve "$C2"
 for name in one two; do "$A2/bailiwick-agent" run --state-dir $name >> $name.log 2>&1 & done

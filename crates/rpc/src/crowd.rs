@@ -108,7 +108,7 @@ impl<G: Clone + Eq + Hash> Crowd<G> {
         };
         let _turn = self.turn.lock().await;
         loop {
-            let left = {
+            let (left, until) = {
                 let mut seats = lock(&self.seats);
                 if let Some(seat) = self.take_if(&mut seats, &group, patience, true) {
                     return Some(seat);
@@ -118,7 +118,7 @@ impl<G: Clone + Eq + Hash> Crowd<G> {
                 (left, oldest.unwrap_or_else(Instant::now) + patience)
             };
             // Too late is as good: then somebody has had his time.
-            let _ = timeout_at(left.1, left.0.notified()).await;
+            let _ = timeout_at(until, left.notified()).await;
         }
     }
 

@@ -101,7 +101,6 @@ impl<'e> Vantage<'e> {
             heard,
             late: all
                 .iter()
-                .copied()
                 .filter(|seen| matches!(seen.outcome, Outcome::Late(_)))
                 .count(),
             hijacked: hijacked(&all),
@@ -226,7 +225,6 @@ impl<'e> Vantage<'e> {
     fn note_blackhole(&mut self, all: &[Seen]) -> bool {
         let answered = all
             .iter()
-            .copied()
             .find(|s| s.role == Role::Blackhole && s.reply().is_some());
         if let Some(seen) = answered {
             self.suspicious.push(seen.source());
@@ -242,11 +240,8 @@ impl<'e> Vantage<'e> {
     /// about their own zones, or TTLs that count down.
     fn note_answers_for_others(&mut self, all: &[Seen]) -> bool {
         let mut offers: BTreeMap<IpAddr, bool> = BTreeMap::new();
-        for seen in all
-            .iter()
-            .copied()
-            .filter(|s| s.via == Via::Udp && upwards(s))
-        {
+        let over_udp = |s: &&Seen| s.via == Via::Udp && upwards(s);
+        for seen in all.iter().filter(over_udp) {
             if let Some(message) = seen.reply().filter(|_| !seen.options.recursion_desired) {
                 *offers.entry(seen.server.address).or_default() |=
                     message.flags.recursion_available;
@@ -255,11 +250,10 @@ impl<'e> Vantage<'e> {
         let offering = offers.values().filter(|offers| **offers).count();
         let everybody = offering >= 2 && offering * 2 >= offers.len();
         if everybody {
-            let offered = all.iter().copied().filter(|s| {
-                s.via == Via::Udp
-                    && upwards(s)
-                    && s.reply().is_some_and(|m| m.flags.recursion_available)
-            });
+            let offered = all
+                .iter()
+                .filter(over_udp)
+                .filter(|s| s.reply().is_some_and(|m| m.flags.recursion_available));
             self.suspicious.extend(offered.map(|s| s.source()));
             self.notes.push(format!(
                 "{offering} of {} root and parent servers seem to offer recursion",
@@ -305,11 +299,7 @@ impl<'e> Vantage<'e> {
 
     /// C9: a note only; some servers fold the case of what they are asked.
     fn note_case(&mut self, all: &[Seen]) {
-        let folded = all
-            .iter()
-            .copied()
-            .filter(|s| s.case_kept == Some(false))
-            .count();
+        let folded = all.iter().filter(|s| s.case_kept == Some(false)).count();
         if folded > 0 {
             self.notes.push(format!(
                 "{folded} answers did not keep the case of the question"

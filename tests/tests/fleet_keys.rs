@@ -264,7 +264,6 @@ async fn of_two_machines_with_one_key_neither_has_a_vote() -> Result<()> {
 /// T24 with real programs, on two copies of one folder. They are patient with each other, so it
 /// takes most of a minute.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes a minute"]
 async fn two_programs_with_one_key_are_found_within_a_minute() -> Result<()> {
     let test = "two_programs_with_one_key_are_found_within_a_minute";
     let Some(programs) = built(test, &["bailiwick-coordinator", "bailiwick-agent"])? else {

@@ -1,11 +1,18 @@
 //! A real file system that is small, full or read-only. Without the right to mount one these
 //! stories are skipped; the model disk tells them, too.
 
-use std::{collections::BTreeMap, fs, path::Path, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use bailiwick_core::report::Lane;
 use bailiwick_spool::{Directory, Entry, Opened, Settings, Spool, State, Step, Value};
 use nix::{
+    errno::Errno,
     mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, unshare},
 };
@@ -37,6 +44,20 @@ fn on_a_small_disk(story: impl FnOnce(&Path) + Send + 'static) {
         umount2(home.path(), MntFlags::MNT_DETACH).unwrap();
     });
     story.join().unwrap();
+}
+
+/// Another test of this process may be starting a program: until that program is executed it
+/// holds copies of our open files, and the kernel calls the file system busy.
+fn make_read_only(home: &Path) {
+    let none: Option<&str> = None;
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        match mount(none, home, none, flags, none) {
+            Err(Errno::EBUSY) if Instant::now() < end => thread::sleep(Duration::from_millis(5)),
+            result => return result.unwrap(),
+        }
+    }
 }
 
 fn open(home: &Path, settings: Settings, epoch: u64) -> (Spool<Directory>, Opened) {
@@ -123,8 +144,7 @@ fn a_read_only_file_system_delivers() {
         fill(&mut spool, 1000);
         drop(spool);
         let none: Option<&str> = None;
-        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
-        mount(none, home, none, flags, none).unwrap();
+        make_read_only(home);
         for epoch in [2, 3] {
             let (mut spool, opened) = open(home, settings, epoch);
             let State::MemoryOnly { why, .. } = spool.state() else {

@@ -91,7 +91,8 @@ impl AgentService for Agents {
         let inbound = request.into_inner();
         // Answers begin before the agent has said anything: it waits for the headers.
         tokio::spawn(async move {
-            let line = Line { to, hang_up };
+            let name = certified.name.as_str().to_owned();
+            let line = Line { name, to, hang_up };
             if let Err(end) = Talk::hold(shared, caller, certified, inbound, &line).await {
                 line.end(end).await;
             }
@@ -120,6 +121,8 @@ impl From<Status> for Ending {
 
 /// The way to the agent.
 struct Line {
+    /// To whom.
+    name: String,
     /// In boxes: a channel has room for many from its beginning.
     to: mpsc::Sender<Box<Result<ToAgent, Status>>>,
     hang_up: HangUp,
@@ -133,6 +136,8 @@ impl Line {
             Ok(Err(_)) => Err(Ending::Gone),
             // What waits for it would be kept as long as the connection lives.
             Err(_) => {
+                let agent = &self.name;
+                tracing::warn!(agent, "does not take what it is told: its connection ends");
                 self.hang_up.now();
                 Err(Ending::Gone)
             }

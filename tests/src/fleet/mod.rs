@@ -209,12 +209,22 @@ impl Fleet {
 ///
 /// Fails if the check is refused, or its stream ends early.
 pub async fn follow(link: &Link, check: &Check, format: &str) -> Result<Followed> {
+    follow_of(link, check, format, 0).await
+}
+
+/// As [`follow`], with so many vantage points; 0 stands for the usual number.
+///
+/// # Errors
+///
+/// As [`follow`].
+pub async fn follow_of(link: &Link, check: &Check, format: &str, of: u32) -> Result<Followed> {
     let request = operator::CreateCheckRequest {
         check: Some(report::to_check(check)),
         view: Some(operator::View {
             format: format.to_owned(),
             ..operator::View::default()
         }),
+        agents: of,
         ..operator::CreateCheckRequest::default()
     };
     let mut asked = link.operator();

@@ -7,10 +7,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Result, bail};
+use bailiwick_agent::{Backoff, Retry};
 use bailiwick_core::{
     check::{Check, CheckId},
     report::{Lane, Report, ReportId, RoundId},
@@ -24,7 +25,7 @@ use super::{Player, Session, answer, envelope};
 /// Reports and octets of one batch.
 const REPORTS: usize = 64;
 const OCTETS: u64 = 256 * 1024;
-/// Between two tries to be in a session.
+/// At most so long between two tries to be in a session.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// What a player made and what it heard.
@@ -73,6 +74,17 @@ impl Spooling {
     /// Lets a player answer each check with what this report says, some time after it was asked.
     #[must_use]
     pub fn start(player: Player, report: Report, after: Duration) -> Self {
+        let always = Retry {
+            first: PAUSE,
+            most: PAUSE,
+            steady: PAUSE,
+        };
+        Self::start_with(player, report, after, always)
+    }
+
+    /// As [`Spooling::start`], with other pauses between two tries to be in a session.
+    #[must_use]
+    pub fn start_with(player: Player, report: Report, after: Duration, retry: Retry) -> Self {
         let account = Arc::new(Mutex::new(Account {
             epoch: rand::random(),
             ..Account::default()
@@ -83,6 +95,7 @@ impl Spooling {
             report: report.clone(),
             account: Arc::clone(&account),
             after,
+            backoff: Backoff::new(retry),
             known: BTreeSet::new(),
         };
         Self {
@@ -114,12 +127,14 @@ struct Worker {
     report: Report,
     account: Arc<Mutex<Account>>,
     after: Duration,
+    backoff: Backoff,
     known: BTreeSet<CheckId>,
 }
 
 impl Worker {
     async fn work(mut self) {
         loop {
+            let began = Instant::now();
             let ended = match self.player.session().await {
                 Ok(session) => {
                     lock(&self.account).sessions += 1;
@@ -131,7 +146,8 @@ impl Worker {
                 let mut account = lock(&self.account);
                 *account.trouble.entry(format!("{error:#}")).or_default() += 1;
             }
-            tokio::time::sleep(PAUSE).await;
+            let pause = self.backoff.pause(began.elapsed(), rand::random());
+            tokio::time::sleep(pause).await;
         }
     }
 

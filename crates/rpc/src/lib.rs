@@ -27,6 +27,7 @@ mod authority;
 mod codec;
 mod connect;
 mod crowd;
+mod haste;
 mod identity;
 mod invitation;
 mod key;

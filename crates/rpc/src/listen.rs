@@ -31,6 +31,7 @@ use crate::{
     access::Access,
     authority::ServerIdentity,
     crowd::Crowd,
+    haste::Haste,
     identity::{Caller, Kind, Peer, TrustDomain},
     limited::{Group, Limited},
     tls::{self, TlsError},
@@ -338,6 +339,7 @@ impl TlsDoor {
         let handshakes = Arc::new(Crowd::new(HANDSHAKES, HANDSHAKES));
         let newcomers = Arc::new(Crowd::new(NEWCOMERS, NEWCOMERS));
         let members = Arc::new(Crowd::new(usize::MAX, OF_ONE_KEY));
+        let haste = Arc::new(Haste::default());
         let mut tasks = JoinSet::new();
         loop {
             while tasks.try_join_next().is_some() {}
@@ -349,12 +351,17 @@ impl TlsDoor {
                 }
             };
             let network = Group::network(source.ip());
-            let handshakes = Arc::clone(&handshakes);
+            let (handshakes, haste) = (Arc::clone(&handshakes), Arc::clone(&haste));
             let config = self.tls.of(self.kind);
             let domain = self.tls.domain.clone();
             let (newcomers, members) = (Arc::clone(&newcomers), Arc::clone(&members));
             let (done, ended) = (done.clone(), ended.clone());
             tasks.spawn(async move {
+                let address = source.ip().to_canonical();
+                if !haste.turn(address).await {
+                    tracing::debug!(%source, "too many wait at this address");
+                    return;
+                }
                 let seat = handshakes.enter_in_turn(network, IN_TURN, IN_LINE);
                 let Some(mut seat) = seat.await else {
                     tracing::debug!(%source, "too many wait for a handshake");
@@ -381,7 +388,13 @@ impl TlsDoor {
                 };
                 let seat = match caller.peer.certificate() {
                     None => newcomers.enter(network),
-                    Some(certified) => members.enter(Group::Key(certified.key)),
+                    Some(certified) => {
+                        if haste.came(certified.key, address) {
+                            let name = certified.name.as_str();
+                            tracing::debug!(%source, name, "comes too often: its address waits");
+                        }
+                        members.enter(Group::Key(certified.key))
+                    }
                 };
                 let _ = done
                     .send(Ok(Limited::new(stream, caller, seat, ended)))

@@ -5,6 +5,8 @@
 
 use std::{
     collections::BTreeSet,
+    net::TcpListener,
+    path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -24,7 +26,7 @@ use bailiwick_tests::{
         programs::{AgentProgram, CoordinatorProgram},
         spooling::Spooling,
     },
-    programs::built,
+    programs::{FLEET, built},
 };
 
 fn check() -> Check {
@@ -148,7 +150,11 @@ async fn authorities_are_exchanged_and_nobody_is_refused() -> Result<()> {
         renewed.save(&authority)?;
         coordinator.start().await?;
     }
-    // What went wrong is that nobody was there for a moment, and nothing else.
+    only_absent(&players)
+}
+
+/// What went wrong is that nobody was there for a moment, and nothing else.
+fn only_absent(players: &[Spooling]) -> Result<()> {
     let troubles: BTreeSet<_> = players
         .iter()
         .flat_map(|player| player.account().trouble.clone().into_keys())
@@ -158,6 +164,8 @@ async fn authorities_are_exchanged_and_nobody_is_refused() -> Result<()> {
         "the coordinator stops",
         "has ended",
         "transport",
+        "error reading a body from connection",
+        "it closed the connection",
     ];
     for why in &troubles {
         ensure!(
@@ -166,6 +174,233 @@ async fn authorities_are_exchanged_and_nobody_is_refused() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// F22: the root itself is exchanged again and again while agents work: another one is believed, it
+/// signs, the one before is believed no more. No agent and no operator is refused.
+///
+/// Twice by default; `BAILIWICK_ROOTS=20` for all of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn roots_are_exchanged_and_nobody_is_refused() -> Result<()> {
+    let times = std::env::var("BAILIWICK_ROOTS").map_or(2, |text| text.parse().unwrap());
+    let test = "roots_are_exchanged_and_nobody_is_refused";
+    let Some(programs) = built(test, &FLEET)? else {
+        return Ok(());
+    };
+    let folder = folder()?;
+    let own = folder.path().join("coordinator");
+    let [cli, program, agent] = FLEET.map(|name| programs.join(name));
+    let mut coordinator = CoordinatorProgram::init(&program, &own)?;
+    let operators = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let settings = own.join("coordinator.toml");
+    let listening = std::fs::read_to_string(&settings)?;
+    std::fs::write(&settings, format!("operators = {operators:?}\n{listening}"))?;
+    coordinator.start().await?;
+    let link = Link::local(&coordinator.socket()).await?;
+    let mut players = Vec::new();
+    for (number, report) in scenario().run(1).into_iter().enumerate() {
+        let player = Player::join(&invited(&link, &format!("player-{number}")).await?).await?;
+        players.push(Spooling::start(player, report, Duration::ZERO));
+    }
+    // Nobody listens there, so its checks end soon.
+    let join = invited(&link, "real").await?;
+    let mut real = AgentProgram::join(&agent, &folder.path().join("real"), &join, 9).await?;
+    real.start()?;
+    let alice = Operator {
+        cli,
+        home: folder.path().join("alice"),
+        at: operators,
+    };
+    let request = operator::InviteOperatorRequest {
+        name: "alice".to_owned(),
+        role: "admin".to_owned(),
+        ..operator::InviteOperatorRequest::default()
+    };
+    let join = link.operator().invite_operator(request).await?;
+    alice
+        .run(&["operator", "join", &join.into_inner().join])
+        .await?;
+    let refused = "does not accept our certificate";
+    let mut sessions = 1;
+    let mut pins = BTreeSet::new();
+    for _ in 0..times {
+        for step in [&["add"][..], &["switch"], &["drop", "--anyway"]] {
+            let known = real.log().matches(refused).count();
+            let (done, said) = root(&coordinator, step)?;
+            ensure!(done, "{step:?}: {said}");
+            let (early, said) = root(&coordinator, &["switch"])?;
+            ensure!(!early, "{step:?}, nobody was told, and it signs: {said}");
+            coordinator.stop().await?;
+            coordinator.start().await?;
+            sessions += 1;
+            while !players.iter().all(|p| p.account().sessions >= sessions) {
+                let account = players[0].account().clone();
+                ensure!(account.trouble.values().sum::<u64>() < 2000, "{account:?}");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            // It is patient after an end that came soon, so it begins anew.
+            real.stop().await?;
+            real.start()?;
+            let link = Link::local(&coordinator.socket()).await?;
+            while status(&link).await?.connected < players.len() as u64 + 1 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            // Its certificate is of this day, and who does not wait for its end sees that it gets
+            // another one.
+            let now = real.log().matches(refused).count();
+            ensure!(now == known || step[0] == "drop", "{}", real.log());
+            alice.renews_next()?;
+            alice
+                .run(&["agents", "list", "--coordinator", &alice.at])
+                .await?;
+            let followed = follow(&link, &of_nobody(), "json").await?;
+            let rows = followed.rows.len();
+            ensure!(rows == players.len() + 1, "{:?}", followed.left_out);
+        }
+        pins.insert(root(&coordinator, &["show"])?.1);
+    }
+    ensure!(pins.len() == times, "others each time: {pins:?}");
+    only_absent(&players)?;
+    real.stop().await?;
+    coordinator.stop().await
+}
+
+/// A step that came too soon would cost members, so it is refused, and who is missing is named.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_root_signs_when_all_know_it_and_goes_when_none_needs_it() -> Result<()> {
+    let test = "a_root_signs_when_all_know_it_and_goes_when_none_needs_it";
+    let Some(programs) = built(test, &["bailiwick-coordinator"])? else {
+        return Ok(());
+    };
+    let folder = folder()?;
+    let program = programs.join("bailiwick-coordinator");
+    let mut coordinator = CoordinatorProgram::init(&program, &folder.path().join("c"))?;
+    coordinator.start().await?;
+    let link = Link::local(&coordinator.socket()).await?;
+    let mut here = Player::join(&invited(&link, "here").await?).await?;
+    let mut away = Player::join(&invited(&link, "away").await?).await?;
+    let (before, after) = (here.session().await?, away.session().await?);
+    drop((before, after));
+    let not = |step: &[&str], words: &str| {
+        let (done, said) = root(&coordinator, step)?;
+        ensure!(!done && said.contains(words), "{step:?}: {said}");
+        Ok(())
+    };
+    not(&["switch"], "add one first")?;
+    not(&["drop"], "add one first")?;
+    ensure!(root(&coordinator, &["add"])?.0);
+    not(&["add"], "already")?;
+    not(&["switch"], "nobody was told")?;
+    coordinator.stop().await?;
+    coordinator.start().await?;
+    ensure!(here.believe(&here.session().await?), "it is told of both");
+    let not = |step: &[&str], words: &str| {
+        let (done, said) = root(&coordinator, step)?;
+        ensure!(!done && said.contains(words), "{step:?}: {said}");
+        Ok(said)
+    };
+    let said = not(&["switch"], "lost if it signs now: away;")?;
+    ensure!(!said.contains("here"), "{said}");
+    ensure!(away.believe(&away.session().await?), "it is told of both");
+    let (done, said) = root(&coordinator, &["switch"])?;
+    ensure!(done, "{said}");
+    coordinator.stop().await?;
+    coordinator.start().await?;
+    let (done, said) = root(&coordinator, &["drop"])?;
+    ensure!(!done && said.contains("may be in use until"), "{said}");
+    // The certificates of the first day are good still.
+    here.session().await?;
+    away.session().await?;
+    coordinator.stop().await
+}
+
+/// Takes a step of an exchange. Returns whether it was taken, and what was said.
+fn root(coordinator: &CoordinatorProgram, step: &[&str]) -> Result<(bool, String)> {
+    let output = coordinator.command("root").args(step).output()?;
+    let said = [output.stdout, output.stderr].concat();
+    Ok((
+        output.status.success(),
+        String::from_utf8_lossy(&said).into_owned(),
+    ))
+}
+
+/// A check that real agents are done with at once: nobody listens at the only root.
+fn of_nobody() -> Check {
+    Check {
+        roots: vec![Server {
+            name: "root.test.".parse().unwrap(),
+            address: [127, 53, 9, 1].into(),
+        }],
+        resolvers: Vec::new(),
+        families: [Family::V4].into(),
+        timeout: Duration::from_millis(500),
+        lab: true,
+        ..check()
+    }
+}
+
+async fn invited(link: &Link, name: &str) -> Result<String> {
+    let request = operator::InviteAgentRequest {
+        name: name.to_owned(),
+        ..operator::InviteAgentRequest::default()
+    };
+    let invited = link.operator().invite_agent(request).await?;
+    Ok(invited.into_inner().join)
+}
+
+async fn status(link: &Link) -> Result<operator::Status> {
+    let asked = operator::GetStatusRequest::default();
+    Ok(link.operator().get_status(asked).await?.into_inner())
+}
+
+/// Somebody elsewhere with the command line.
+struct Operator {
+    cli: PathBuf,
+    home: PathBuf,
+    at: String,
+}
+
+impl Operator {
+    async fn run(&self, arguments: &[&str]) -> Result<()> {
+        let mut command = std::process::Command::new(&self.cli);
+        command.args(arguments).env("BAILIWICK_STATE", &self.home);
+        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{arguments:?}: {errors}");
+        Ok(())
+    }
+
+    /// Lets the certificate be seven hours old, by what is written down of it.
+    fn renews_next(&self) -> Result<()> {
+        let file = find(&self.home, "identity").context("no identity")?;
+        let text = std::fs::read_to_string(&file)?;
+        let lines = text
+            .lines()
+            .map(|line| match line.strip_prefix("issued-us ") {
+                Some(at) => format!(
+                    "issued-us {}",
+                    at.parse::<u64>().unwrap() - 7 * 3_600_000_000
+                ),
+                None => line.to_owned(),
+            });
+        let lines: Vec<_> = lines.collect();
+        Ok(std::fs::write(&file, lines.join("\n") + "\n")?)
+    }
+}
+
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    for entry in std::fs::read_dir(folder).ok()?.flatten() {
+        let path = entry.path();
+        match path.is_dir() {
+            true => match find(&path, name) {
+                Some(found) => return Some(found),
+                None => continue,
+            },
+            false if path.ends_with(name) => return Some(path),
+            false => {}
+        }
+    }
+    None
 }
 
 /// An authority of which half of the life is over is renewed when the coordinator starts.
@@ -304,17 +539,7 @@ async fn two_programs_with_one_key_are_found_within_a_minute() -> Result<()> {
         }
         ensure!(began.elapsed() < Duration::from_secs(60), "{agent:?}");
         // Whichever of them is there.
-        let asked = Check {
-            roots: vec![Server {
-                name: "root.test.".parse()?,
-                address: [127, 53, 9, 1].into(),
-            }],
-            resolvers: Vec::new(),
-            families: [Family::V4].into(),
-            timeout: Duration::from_millis(500),
-            lab: true,
-            ..check()
-        };
+        let asked = of_nobody();
         if let Ok(followed) = follow(&link, &asked, "json").await {
             shown = followed.ended.shown;
         }

@@ -36,6 +36,34 @@ pub enum Command {
     Init(Init),
     /// Serve agents and operators until stopped
     Serve(Serve),
+    /// Exchange the root that all certificates rest on, a step at a time
+    #[command(subcommand)]
+    Root(Root),
+}
+
+/// The steps of an exchange. Each takes effect when the coordinator is started again.
+#[derive(Clone, Copy, Debug, Subcommand)]
+#[command(after_help = "Example: bailiwick-coordinator root add\n  \
+    then start the coordinator again, and so after each step:\n  \
+    bailiwick-coordinator root switch    when all agents have been in a session\n  \
+    bailiwick-coordinator root drop      a day later")]
+pub enum Root {
+    /// Say which root signs, and which other one is believed
+    Show,
+    /// Make another root, to be believed beside the one that signs
+    Add,
+    /// Let the other root sign; the one that signed before is still believed
+    Switch(Anyway),
+    /// Believe the other root no more, and delete its keys
+    Drop(Anyway),
+}
+
+/// Whether to wait for everybody.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Anyway {
+    /// Even if agents or operators are lost by it, and must be invited again
+    #[arg(long)]
+    pub anyway: bool,
 }
 
 /// Settings of a new coordinator.

@@ -174,6 +174,7 @@ impl Enrolment {
                 Kind::Agent => Vec::new(),
                 Kind::Operator => self.0.for_operators(),
             },
+            authorities: self.0.authorities(),
         };
         let certificate = Certificate {
             serial: Serial(issued.serial.0),

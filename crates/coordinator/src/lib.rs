@@ -11,6 +11,7 @@
 //! - `rounds`, `judging`, `revisions`: what they saw becomes a verdict
 //! - `refusals`, `retention`: what is not kept
 //! - `operator`, `choosing`, `following`: what people ask
+//! - `program`, `roots`: what is done in the folder, before it serves
 //!
 //! It asks nothing of the DNS. What it acknowledged is on the disk; everything else may be lost
 //! with the process and is sent again. Start with [`Coordinator::start`].
@@ -31,6 +32,7 @@ use bailiwick_rpc::{
     TokenKey, access::Access, agent_routes, operator_routes,
 };
 use bailiwick_store::Store;
+use prost::bytes::Bytes;
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
@@ -50,6 +52,7 @@ mod program;
 mod refusals;
 mod retention;
 mod revisions;
+mod roots;
 mod roster;
 mod rounds;
 mod session;
@@ -169,6 +172,12 @@ impl Shared {
             return self.public.clone();
         }
         self.listening.to_string().parse().into_iter().collect()
+    }
+
+    /// The roots that whoever comes in is to believe from now on, in DER.
+    fn authorities(&self) -> Vec<Bytes> {
+        let roots = self.authority.roots().into_iter();
+        roots.map(|root| root.to_vec().into()).collect()
     }
 
     /// Where operators from elsewhere find it, written host:port: the same hosts, another port.

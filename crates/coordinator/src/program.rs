@@ -3,20 +3,23 @@
 use std::{ffi::OsString, fs, path::Path, process::ExitCode, time::SystemTime};
 
 use anyhow::Context as _;
+use bailiwick_core::time::Timestamp;
 use bailiwick_host::Usage;
-use bailiwick_rpc::{Authority, AuthorityError, TokenKey};
+use bailiwick_rpc::{Authority, AuthorityError, Lives, TokenKey};
+use bailiwick_store::AgentState;
 use clap::Parser as _;
 
 use crate::{
     Coordinator,
-    args::{Arguments, Command, Init, Serve},
+    args::{Arguments, Command, Init, Root, Serve},
+    clock,
+    roots::{Roots, RootsError},
     settings,
 };
 
 /// The name of the program.
 pub const PROGRAM: &str = "bailiwick-coordinator";
 
-const AUTHORITY: &str = "authority";
 const TOKEN_KEY: &str = "token.key";
 
 /// Runs the program with these arguments, the first of which is its name.
@@ -32,6 +35,7 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         match &arguments.command {
             Command::Init(wanted) => init(&folder, wanted, arguments.dir.is_some()),
             Command::Serve(wanted) => serve(&folder, wanted),
+            Command::Root(wanted) => root(&folder, wanted),
         }
     })
 }
@@ -52,7 +56,7 @@ fn init(folder: &Path, wanted: &Init, named: bool) -> Result<u8, anyhow::Error> 
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let authority = Authority::create(wanted.trust_domain.clone(), SystemTime::now())?;
-    authority.save(&folder.join(AUTHORITY))?;
+    authority.save(Roots::of(folder).authority())?;
     TokenKey::generate()?.save(&folder.join(TOKEN_KEY))?;
     // Last, so that a folder with settings is whole.
     fs::write(&file, settings::text(wanted))
@@ -67,7 +71,8 @@ fn init(folder: &Path, wanted: &Init, named: bool) -> Result<u8, anyhow::Error> 
 
 fn serve(folder: &Path, wanted: &Serve) -> Result<u8, anyhow::Error> {
     let settings = settings::load(folder)?;
-    let mut authority = Authority::load(&folder.join(AUTHORITY))?;
+    let roots = Roots::of(folder);
+    let mut authority = roots.load()?;
     let token_key = TokenKey::load(&folder.join(TOKEN_KEY))?;
     if let Some(parent) = settings.config.socket.as_deref().and_then(Path::parent) {
         fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
@@ -86,7 +91,7 @@ fn serve(folder: &Path, wanted: &Serve) -> Result<u8, anyhow::Error> {
         match authority.renew_issuing_in_time(SystemTime::now()) {
             Ok(false) => {}
             Ok(true) => {
-                authority.save(&folder.join(AUTHORITY))?;
+                authority.save(roots.authority())?;
                 tracing::info!("the issuing authority was renewed");
             }
             // What is there is good for half a year, unless it was so before.
@@ -100,6 +105,7 @@ fn serve(folder: &Path, wanted: &Serve) -> Result<u8, anyhow::Error> {
             () = &mut stopped => return Ok(0),
             () = std::future::ready(()) => {}
         }
+        roots.tell()?;
         let socket = settings.config.socket.clone();
         let mut coordinator = Coordinator::start_with(
             settings.config,
@@ -127,6 +133,94 @@ fn serve(folder: &Path, wanted: &Serve) -> Result<u8, anyhow::Error> {
             }
         }
     })
+}
+
+/// Exchanges the root, a step at a time.
+fn root(folder: &Path, wanted: &Root) -> Result<u8, anyhow::Error> {
+    let settings = settings::load(folder)?;
+    let roots = Roots::of(folder);
+    match wanted {
+        Root::Show => {
+            println!("signs:     {}", roots.load()?.pin());
+            if let Some(other) = roots.other()? {
+                println!("believed:  {}", other.pin());
+            }
+            return Ok(0);
+        }
+        Root::Add => {
+            let pin = roots.add(SystemTime::now())?;
+            println!("{pin} is believed, too, as soon as {PROGRAM} is started again.");
+            println!(
+                "Then wait until all agents have been in a session, and every operator has used \
+                 this coordinator twelve hours later, and go on with: {PROGRAM} root switch"
+            );
+        }
+        Root::Switch(how) => {
+            if !how.anyway {
+                all_are_told(&roots, &settings)?;
+            }
+            let pin = roots.switch(SystemTime::now())?;
+            println!("{pin} signs as soon as {PROGRAM} is started again.");
+            println!("A day after that go on with: {PROGRAM} root drop");
+        }
+        Root::Drop(how) => {
+            if !how.anyway {
+                old_certificates_ended(&roots)?;
+            }
+            let pin = roots.drop()?;
+            println!("{pin} is believed no more as soon as {PROGRAM} is started again.");
+        }
+    }
+    Ok(0)
+}
+
+/// When everybody began to be told of both roots.
+fn told(roots: &Roots) -> Result<Timestamp, anyhow::Error> {
+    roots.other()?.ok_or(RootsError::One)?;
+    let told = roots.told()?.ok_or_else(|| {
+        Usage(format!(
+            "nobody was told of the other root yet: start {PROGRAM} first"
+        ))
+    })?;
+    Ok(told)
+}
+
+/// Nobody is left who would take a certificate below the other root for a forgery.
+fn all_are_told(roots: &Roots, settings: &settings::Settings) -> Result<(), anyhow::Error> {
+    let told = told(roots)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let agents = runtime.block_on(async {
+        let store = bailiwick_store::open(&settings.store).await?;
+        anyhow::Ok(store.agents().await?)
+    })?;
+    let not_told: Vec<_> = agents
+        .into_iter()
+        .filter(|agent| !matches!(agent.state, AgentState::Banned { .. }))
+        .filter(|agent| agent.seen.as_ref().is_none_or(|seen| seen.at < told))
+        .map(|agent| agent.name.0)
+        .collect();
+    if not_told.is_empty() {
+        return Ok(());
+    }
+    Err(Usage(format!(
+        "not yet told of the other root, and lost if it signs now: {}; wait until they were in a \
+         session, ban them, or say --anyway and invite them again",
+        not_told.join(", ")
+    ))
+    .into())
+}
+
+/// Nobody has a certificate below the old root any more that is good.
+fn old_certificates_ended(roots: &Roots) -> Result<(), anyhow::Error> {
+    let lives = Lives::default();
+    let ended = told(roots)?.after(lives.agent.max(lives.operator));
+    if ended <= clock::now() {
+        return Ok(());
+    }
+    Err(Usage(format!(
+        "certificates below the other root may be in use until {ended}; wait, or say --anyway"
+    ))
+    .into())
 }
 
 /// Takes as many open files as the system lets it: each agent is one, and the usual number was

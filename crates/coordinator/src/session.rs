@@ -280,7 +280,7 @@ impl<'a> Talk<'a> {
             features: Vec::new(),
             clock_us: clock::now().0,
             credit: CREDIT,
-            authorities: vec![self.shared.authority.root().to_vec().into()],
+            authorities: self.shared.authorities(),
         };
         self.line.say(to_agent::Kind::Welcome(welcome)).await?;
         let marks = self.shared.store.marks(&self.name).await;

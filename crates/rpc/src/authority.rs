@@ -97,6 +97,8 @@ pub struct Authority {
     issuing_key: Key,
     issuing_ends: SystemTime,
     lives: Lives,
+    /// Roots that are believed, too, while roots are exchanged.
+    beside: Vec<CertificateDer<'static>>,
 }
 
 impl Authority {
@@ -118,6 +120,7 @@ impl Authority {
             issuing_key,
             issuing_ends,
             lives: Lives::default(),
+            beside: Vec::new(),
         })
     }
 
@@ -218,7 +221,16 @@ impl Authority {
             issuing_key,
             issuing_ends,
             lives: Lives::default(),
+            beside: Vec::new(),
         })
+    }
+
+    /// Lets a further root be believed, too, while roots are exchanged: by the servers of this
+    /// authority, and by all that are told of [`Authority::roots`].
+    #[must_use]
+    pub fn beside(mut self, root: CertificateDer<'static>) -> Self {
+        self.beside.push(root);
+        self
     }
 
     /// Lets certificates live shorter than they would. Longer is not possible.
@@ -245,6 +257,15 @@ impl Authority {
     /// The certificate of the root.
     pub fn root(&self) -> &CertificateDer<'static> {
         &self.root
+    }
+
+    /// The certificates of all roots that are to be believed, that of this one first.
+    pub fn roots(&self) -> Vec<CertificateDer<'static>> {
+        [&self.root]
+            .into_iter()
+            .chain(&self.beside)
+            .cloned()
+            .collect()
     }
 
     /// When the issuing authority ends and must have been renewed.
@@ -300,7 +321,7 @@ impl Authority {
             domain: self.domain.clone(),
             not_after: issued.not_after,
             credentials: Credentials::new(issued.chain, &key),
-            roots: vec![self.root.clone()],
+            roots: self.roots(),
         })
     }
 

@@ -270,6 +270,29 @@ async fn streams_that_are_reset_at_once_end_their_connection() {
     toy.stop().await;
 }
 
+/// A key that comes again and again makes its address wait: whoever comes from there after it has
+/// a pause before each handshake. Who is in a session notices nothing.
+#[tokio::test]
+async fn who_comes_too_often_lets_the_address_wait() {
+    const PAUSE: Duration = Duration::from_millis(25);
+    let toy = Toy::start().await;
+    let own = toy.agent("a");
+    let mut session = Session::open(toy.for_agents().connect(Some(&own)).await.unwrap()).await;
+    for _ in 0..12 {
+        toy.for_agents().connect(Some(&own)).await.unwrap();
+    }
+    let began = Instant::now();
+    for number in 0..20 {
+        let own = toy.agent(&format!("b-{number}"));
+        toy.for_agents().connect(Some(&own)).await.unwrap();
+    }
+    assert!(began.elapsed() >= PAUSE * 20, "{:?}", began.elapsed());
+    let newest = toy.for_agents().connect(Some(&own)).await.unwrap();
+    Session::open(newest).await.ask().await;
+    drop(session.say.send(hello()).await);
+    toy.stop().await;
+}
+
 /// The other side of that test, in a process of its own.
 #[tokio::test]
 #[ignore = "another test starts it"]

@@ -25,7 +25,8 @@ use bailiwick_core::{
     vantage::VantageId,
 };
 use bailiwick_rpc::{
-    Authority, Coordinator as Remote, Credentials, Invitation, Key, Link, TokenKey, TrustDomain,
+    Authority, Coordinator as Remote, Credentials, Invitation, Key, Link, TokenKey, Trust,
+    TrustDomain,
     agent::{
         Acknowledged, FromAgent, Hello, ReportBatch, ToAgent, from_agent, plan_item, to_agent,
     },
@@ -33,6 +34,7 @@ use bailiwick_rpc::{
 };
 use bailiwick_store::{Location, Options, Store};
 use bailiwick_wire::{proto::report::v1 as pb, report};
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -317,6 +319,15 @@ impl Player {
         self.boot = rand::random();
     }
 
+    /// Believes from now on whom a coordinator named in a session. Returns whether that is news.
+    pub fn believe(&mut self, session: &Session) -> bool {
+        let named = session.authorities.iter().map(|der| der.to_vec().into());
+        let named: Vec<_> = named.collect();
+        let known = matches!(&self.remote.trust, Trust::Roots(known) if *known == named);
+        self.remote.trust = Trust::Roots(named);
+        !known
+    }
+
     /// Asks for a new certificate.
     ///
     /// # Errors
@@ -358,12 +369,14 @@ impl Player {
             epoch: rand::random(),
             seq: 0,
             credit: 0,
+            authorities: Vec::new(),
             _link: link,
         };
         let to_agent::Kind::Welcome(welcome) = session.next().await? else {
             bail!("the first word is no welcome");
         };
         session.credit = welcome.credit;
+        session.authorities = welcome.authorities;
         Ok(session)
     }
 }
@@ -379,6 +392,8 @@ pub struct Session {
     pub seq: u64,
     /// Octets of reports that may be on their way, as it was at first.
     pub credit: u64,
+    /// The roots that the coordinator named, in DER.
+    pub authorities: Vec<Bytes>,
     _link: Link,
 }
 

@@ -99,6 +99,14 @@ impl CoordinatorProgram {
         })
     }
 
+    /// A command of the program on its folder, to be run.
+    #[must_use]
+    pub fn command(&self, word: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args([word, "--dir"]).arg(&self.folder);
+        command
+    }
+
     /// The socket for operators.
     #[must_use]
     pub fn socket(&self) -> PathBuf {

@@ -138,7 +138,7 @@ impl Worker {
             let ended = match self.player.session().await {
                 Ok(session) => {
                     lock(&self.account).sessions += 1;
-                    self.serve(session).await
+                    self.begin(session).await
                 }
                 Err(error) => Err(error),
             };
@@ -149,6 +149,14 @@ impl Worker {
             let pause = self.backoff.pause(began.elapsed(), rand::random());
             tokio::time::sleep(pause).await;
         }
+    }
+
+    async fn begin(&mut self, session: Session) -> Result<()> {
+        // Others may be named because another one is to sign soon, or does so already.
+        if self.player.believe(&session) {
+            self.player.renew().await?;
+        }
+        self.serve(session).await
     }
 
     async fn serve(&mut self, mut session: Session) -> Result<()> {

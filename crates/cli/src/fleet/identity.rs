@@ -41,6 +41,9 @@ pub(crate) struct Identity {
     key: String,
     /// In DER, the own one first and the root last.
     certificates: Vec<Vec<u8>>,
+    /// The roots to believe, in DER; those that joined before there was more than one have none
+    /// here, and believe the last certificate.
+    roots: Vec<Vec<u8>>,
     /// When the certificate arrived, by this machine's clock, and how long it is good from then.
     issued: Timestamp,
     life: Duration,
@@ -111,7 +114,11 @@ impl Identity {
         let hosts = |word: &str| -> Result<Vec<HostPort>, anyhow::Error> {
             every(word).iter().map(|host| Ok(host.parse()?)).collect()
         };
-        let certificates = every("certificate");
+        let decoded = |word: &str| -> Result<Vec<Vec<u8>>, anyhow::Error> {
+            let texts = every(word);
+            let all = texts.iter().map(|text| Ok(BASE64.decode(text.as_bytes())?));
+            all.collect()
+        };
         Ok(Self {
             folder: folder.to_owned(),
             name: one("name")?.to_owned(),
@@ -119,10 +126,8 @@ impl Identity {
             enrolment: hosts("enrolment")?,
             operators: hosts("operators")?,
             key: one("key")?.to_owned(),
-            certificates: certificates
-                .iter()
-                .map(|text| Ok(BASE64.decode(text.as_bytes())?))
-                .collect::<Result<_, anyhow::Error>>()?,
+            certificates: decoded("certificate")?,
+            roots: decoded("root")?,
             issued: Timestamp(one("issued-us")?.parse()?),
             life: Duration::from_secs(one("life-s")?.parse()?),
         })
@@ -143,8 +148,12 @@ impl Identity {
         };
         lines.extend(hosts("enrolment", &self.enrolment));
         lines.extend(hosts("operators", &self.operators));
-        let encoded = self.certificates.iter().map(|der| BASE64.encode(der));
-        lines.extend(encoded.map(|text| format!("certificate {text}")));
+        for (word, all) in [("certificate", &self.certificates), ("root", &self.roots)] {
+            lines.extend(
+                all.iter()
+                    .map(|der| format!("{word} {}", BASE64.encode(der))),
+            );
+        }
         lines.push(String::new());
         lines.join("\n")
     }
@@ -184,6 +193,7 @@ impl Identity {
             operators: Vec::new(),
             key: file,
             certificates: Vec::new(),
+            roots: Vec::new(),
             issued: Timestamp::default(),
             life: Duration::ZERO,
         };
@@ -195,6 +205,7 @@ impl Identity {
     fn take(&mut self, given: &agent::Identity, key: &Key) -> Result<(), anyhow::Error> {
         let credentials = Credentials::of_identity(given, key)?;
         self.certificates = credentials.chain().iter().map(|c| c.to_vec()).collect();
+        self.roots = given.authorities.iter().map(|der| der.to_vec()).collect();
         let operators: Vec<HostPort> = given
             .operators
             .iter()
@@ -246,11 +257,14 @@ impl Identity {
     }
 
     fn at(&self, hosts: Vec<HostPort>) -> Coordinator {
-        let root = self.certificates.last().cloned().map(Into::into);
+        let roots = match &self.roots[..] {
+            [] => self.certificates.last().cloned().into_iter().collect(),
+            roots => roots.to_vec(),
+        };
         Coordinator {
             trust_domain: self.trust_domain.clone(),
             hosts,
-            trust: Trust::Roots(root.into_iter().collect()),
+            trust: Trust::Roots(roots.into_iter().map(Into::into).collect()),
         }
     }
 
@@ -292,6 +306,7 @@ mod tests {
             operators: vec!["a.test:8444".parse().unwrap(), "[::1]:1".parse().unwrap()],
             key: "key-x".to_owned(),
             certificates: vec![vec![1, 2, 3], vec![255; 40]],
+            roots: vec![vec![255; 40], vec![4; 40]],
             issued: Timestamp(7),
             life: Duration::from_secs(43_200),
         }

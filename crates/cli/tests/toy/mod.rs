@@ -390,6 +390,8 @@ impl Enrolment {
             name: name.to_string(),
             valid_for_ns: life.as_nanos().try_into().unwrap(),
             operators: vec![self.operators.clone()],
+            // As those that know of one root only.
+            authorities: Vec::new(),
         }))
     }
 }

@@ -213,6 +213,7 @@ impl Service {
             name: name.to_string(),
             valid_for_ns: life.as_nanos().try_into().unwrap(),
             operators: Vec::new(),
+            authorities: vec![self.0.authority.root().to_vec().into()],
         }
     }
 

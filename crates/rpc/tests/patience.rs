@@ -199,6 +199,25 @@ async fn half_open_handshakes_harm_nobody() {
     toy.stop().await;
 }
 
+/// More neighbours than there are places for handshakes: nobody loses his place before he has had a
+/// second, so that a crowd that comes at once is served one after the other.
+#[tokio::test]
+async fn neighbours_leave_each_other_time() {
+    let toy = Toy::start().await;
+    let mut ends = JoinSet::new();
+    for _ in 0..300 {
+        let began = Instant::now();
+        let stream = tcp([127, 0, 1, 1], toy.agents).await;
+        ends.spawn(async move {
+            hung_up(stream).await;
+            began.elapsed()
+        });
+    }
+    let first = ends.join_all().await.into_iter().min().unwrap();
+    assert!(first >= Duration::from_secs(1), "{first:?}");
+    toy.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_stall_harm_nobody() {
     let toy = Toy::start().await;

@@ -202,8 +202,7 @@ async fn flood(test: &str, held: Duration) -> Result<Option<usize>> {
     let mut coordinator = CoordinatorProgram::init(&program, &folder.path().join("own"))?;
     coordinator.start().await?;
     let link = Link::local(&coordinator.socket()).await?;
-    let mut flood = JoinSet::new();
-    let (go, _) = tokio::sync::watch::channel(false);
+    let mut agents = Vec::new();
     for number in 0..AGENTS {
         let request = operator::InviteAgentRequest {
             name: format!("agent-{number}"),
@@ -211,45 +210,8 @@ async fn flood(test: &str, held: Duration) -> Result<Option<usize>> {
         };
         let invited = link.operator().invite_agent(request).await?.into_inner();
         let player = Player::join(&invited.join).await?;
-        let mut first = player.session().await?;
-        let mut go = go.subscribe();
-        let report = scenario().run(1).remove(0);
-        flood.spawn(async move {
-            let (check, round) = first.asked().await?;
-            let of = |seq| ReportId {
-                lane: Lane::Change,
-                epoch: 1,
-                seq,
-            };
-            let report = answer(report, &check, round, &player.name);
-            let reports: Vec<_> = (1..=3)
-                .map(|seq| {
-                    let mut sent = envelope(of(seq), &report);
-                    // Unlike that of all others, so that it takes room.
-                    let junk = (0..OCTETS - 50_000).map(|_| rand::random());
-                    sent.answers.push(junk.collect::<Vec<u8>>().into());
-                    sent
-                })
-                .collect();
-            go.wait_for(|go| *go).await?;
-            let mut session = Some(first);
-            let mut sessions = 0;
-            loop {
-                sessions += 1;
-                let tried = async {
-                    let mut session = match session.take() {
-                        Some(session) => session,
-                        None => player.session().await?,
-                    };
-                    session.send(reports.clone()).await?;
-                    session.acknowledged(of(3)).await
-                };
-                if tried.await.is_ok() {
-                    return anyhow::Ok(sessions);
-                }
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-        });
+        let first = player.session().await?;
+        agents.push((player, first));
     }
     let asked = check(Duration::from_secs(45));
     let request = operator::CreateCheckRequest {
@@ -264,9 +226,52 @@ async fn flood(test: &str, held: Duration) -> Result<Option<usize>> {
     let mut events = link.operator().create_check(request).await?.into_inner();
     let started = events.message().await?.and_then(|event| event.kind);
     ensure!(matches!(started, Some(check_event::Kind::Started(s)) if s.vantages.len() == AGENTS));
+    // All know of the check before the database is taken.
+    let mut ready = Vec::new();
+    for (player, mut first) in agents {
+        let (check, round) = first.asked().await?;
+        let report = answer(scenario().run(1).remove(0), &check, round, &player.name);
+        ready.push((player, first, report));
+    }
     let other = rusqlite::Connection::open(coordinator.store())?;
     other.execute_batch("BEGIN IMMEDIATE")?;
-    go.send_replace(true);
+    let mut flood = JoinSet::new();
+    for (player, first, report) in ready {
+        flood.spawn(async move {
+            let of = |seq| ReportId {
+                lane: Lane::Change,
+                epoch: 1,
+                seq,
+            };
+            let reports: Vec<_> = (1..=3)
+                .map(|seq| {
+                    let mut sent = envelope(of(seq), &report);
+                    // Unlike that of all others, so that it takes room.
+                    let mut junk = vec![0; OCTETS - 50_000];
+                    rand::fill(&mut junk[..]);
+                    sent.answers.push(junk.into());
+                    sent
+                })
+                .collect();
+            let mut session = Some(first);
+            let mut sessions = 0;
+            loop {
+                sessions += 1;
+                let tried = async {
+                    let mut session = match session.take() {
+                        Some(session) => session,
+                        None => player.session().await?,
+                    };
+                    session.send(reports.clone()).await?;
+                    session.acknowledged(of(3)).await
+                };
+                if tried.await.is_ok() {
+                    return sessions;
+                }
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        });
+    }
     tokio::time::sleep(held).await;
     let kept = "SELECT COUNT(*) FROM report";
     let rows: u64 = other.query_row(kept, [], |row| row.get(0))?;
@@ -278,7 +283,7 @@ async fn flood(test: &str, held: Duration) -> Result<Option<usize>> {
     other.execute_batch("ROLLBACK")?;
     let mut sessions = 0;
     while let Some(done) = flood.join_next().await {
-        sessions += done??;
+        sessions += done?;
     }
     let rows: u64 = other.query_row(kept, [], |row| row.get(0))?;
     assert_eq!(rows, 3 * AGENTS as u64, "all of it, once");

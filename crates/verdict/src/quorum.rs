@@ -69,20 +69,29 @@ impl<'e> Networks<'e> {
     /// has least in common with those that are left. That is never too many, and the most there
     /// are where only networks are common.
     fn choose<'v>(&self, vantages: impl IntoIterator<Item = &'v VantageId>) -> Vec<usize> {
-        let mut left: Vec<usize> = vantages
+        let mut rows: Vec<usize> = vantages
             .into_iter()
             .filter_map(|id| self.rows.get(id).copied())
             .collect();
-        left.sort_unstable();
-        left.dedup();
-        let mut chosen = Vec::new();
-        while let Some(&next) = left.iter().min_by_key(|&&row| {
-            left.iter()
+        rows.sort_unstable();
+        rows.dedup();
+        let sharing = |row: usize| {
+            rows.iter()
                 .filter(|&&other| self.common[row][other])
                 .count()
-        }) {
+        };
+        // Each with the number of those left that it has something in common with.
+        let mut left: Vec<(usize, usize)> = rows.iter().map(|&row| (row, sharing(row))).collect();
+        let mut chosen = Vec::new();
+        while let Some(&(next, _)) = left.iter().min_by_key(|(_, sharing)| *sharing) {
             chosen.push(next);
-            left.retain(|&other| other != next && !self.common[next][other]);
+            let gone: Vec<(usize, usize)> = left
+                .extract_if(.., |(row, _)| *row == next || self.common[next][*row])
+                .collect();
+            for (row, sharing) in &mut left {
+                let lost = gone.iter().filter(|(other, _)| self.common[*row][*other]);
+                *sharing -= lost.count();
+            }
         }
         chosen
     }

@@ -375,38 +375,53 @@ fn distinct<T: Ord>(values: impl Iterator<Item = T>) -> BTreeSet<T> {
 /// every way, as far as the family has that transport here at all. A way in which an address
 /// never answers counts once, since it may be closed for good.
 fn loss(all: &[Seen], heard: &BTreeSet<(Family, Via)>) -> Loss {
-    let ways = all
+    let asked = all.iter().copied().filter(authoritative);
+    let (answered, silent): (Vec<Seen>, Vec<Seen>) = asked.partition(|s| s.reply().is_some());
+    let kept = answered
         .iter()
-        .copied()
-        .filter(|seen| authoritative(seen) && seen.reply().is_some())
-        .map(|seen| (seen.server.address, seen.via, seen.options.edns));
-    let answered: BTreeSet<(IpAddr, Via, bool)> = distinct(ways);
-    let alive: BTreeSet<IpAddr> = answered.iter().map(|(address, ..)| *address).collect();
+        .filter(|s| counted(s) && expected(s))
+        .count();
+    let lost = lost(&answered, &silent, heard);
+    Loss {
+        asked: kept + lost,
+        lost,
+    }
+}
+
+/// How many questions stayed without answer that count. Where all were answered, as they mostly
+/// are, nobody need know which ways work.
+fn lost(answered: &[Seen], silent: &[Seen], heard: &BTreeSet<(Family, Via)>) -> usize {
+    if silent.is_empty() {
+        return 0;
+    }
+    let way = |seen: &Seen| (seen.server.address, seen.via, seen.options.edns);
+    let ways: BTreeSet<(IpAddr, Via, bool)> = distinct(answered.iter().map(way));
+    let alive: BTreeSet<IpAddr> = ways.iter().map(|(address, ..)| *address).collect();
     let mut closed = BTreeSet::new();
-    let mut loss = Loss::default();
-    for seen in all.iter().copied().filter(authoritative) {
+    let mut lost = 0;
+    for seen in silent {
         let address = seen.server.address;
-        let way = (address, seen.via, seen.options.edns);
-        let expected = if answered.contains(&way) {
-            upwards(&seen) || plain_question(&seen)
+        let expected = if ways.contains(&way(seen)) {
+            expected(seen)
         } else {
-            upwards(&seen) && alive.contains(&address) && closed.insert((address, seen.via))
+            upwards(seen) && alive.contains(&address) && closed.insert((address, seen.via))
         };
-        // A connection is lost or kept as a whole: its first question stands for it.
-        let counted = seen.via != Via::Tcp || seen.id.question == 0;
-        if !(counted && expected && heard.contains(&(Family::of(address), seen.via))) {
-            continue;
-        }
-        match seen.outcome {
-            Outcome::Reply(_) | Outcome::Late(_) => loss.asked += 1,
-            Outcome::Silence => {
-                loss.asked += 1;
-                loss.lost += 1;
-            }
-            _ => {}
+        let heard = || heard.contains(&(Family::of(address), seen.via));
+        if expected && counted(seen) && seen.outcome == Outcome::Silence && heard() {
+            lost += 1;
         }
     }
-    loss
+    lost
+}
+
+/// Whether every server that is alive answers this.
+fn expected(seen: &Seen) -> bool {
+    upwards(seen) || plain_question(seen)
+}
+
+/// A connection is lost or kept as a whole: its first question stands for it.
+fn counted(seen: &Seen) -> bool {
+    seen.via != Via::Tcp || seen.id.question == 0
 }
 
 /// SOA and NS: what every server of a zone answers. It may drop other types for ever, so only

@@ -166,12 +166,18 @@ impl<'e> Resolver<'e> {
 
 /// Returns the resolvers of the check with what they said.
 pub(super) fn resolvers(report: &Report) -> Vec<Resolver<'_>> {
+    let surveys: Vec<(Survey, Seen)> = all(report)
+        .filter_map(|seen| match seen.purpose {
+            Purpose::Survey(survey) => Some((survey, seen)),
+            _ => None,
+        })
+        .collect();
     let mut resolvers = Vec::new();
     for service in &report.check.resolvers {
         for &address in &service.addresses {
             let mut asked: BTreeMap<Survey, Seen> = BTreeMap::new();
-            for seen in all(report).filter(|seen| seen.server.address == address) {
-                if let Purpose::Survey(survey) = seen.purpose {
+            for &(survey, seen) in &surveys {
+                if seen.server.address == address {
                     let known = asked.entry(survey).or_insert(seen);
                     if seen.outcome.rank() < known.outcome.rank() {
                         *known = seen;

@@ -17,6 +17,7 @@ use std::{
 use bailiwick_core::{place::Place, report::Report, vantage::VantageId};
 use bailiwick_lab::scenario::Scenario;
 use bailiwick_verdict::{Evidence, Policy, judge};
+use bailiwick_wire::report::{decode, encode};
 
 const VANTAGES: usize = 100;
 const NAMES: usize = 5;
@@ -55,10 +56,11 @@ fn main() {
     );
 }
 
+/// The report as a coordinator has it: read from octets, so that it shares nothing with others.
 fn from(seen: &Report, number: usize) -> Report {
-    let mut report = seen.clone();
-    report.vantage.id = VantageId(format!("vantage-{number:03}"));
-    report
+    let sent = encode(seen);
+    let vantage = VantageId(format!("vantage-{number:03}"));
+    decode(&sent.body, &sent.answers, vantage).unwrap()
 }
 
 fn place(number: usize) -> Place {

@@ -150,6 +150,8 @@ fn exit_code(parents: &[ParentRow]) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use bailiwick_core::{server::Server, vantage::VantageId};
 
@@ -165,11 +167,11 @@ mod tests {
             class,
             serial: None,
             // A delegation without glue is of class NONE, too: nothing of it can be used.
-            name_servers: if !glue.is_empty() || host == "bare" {
+            name_servers: Arc::new(if !glue.is_empty() || host == "bare" {
                 [("ns1.example.com".parse().unwrap(), addresses)].into()
             } else {
                 BTreeMap::new()
-            },
+            }),
             ns_ttl: None,
             rtt: None,
             note: String::new(),

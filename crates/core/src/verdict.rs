@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::IpAddr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -354,8 +355,8 @@ pub struct ParentRow {
     pub class: Class,
     /// The serial of the parent zone there.
     pub serial: Option<u32>,
-    /// NS names with their glue.
-    pub name_servers: BTreeMap<Name, Glue>,
+    /// NS names with their glue; rows that publish the same share them.
+    pub name_servers: Arc<BTreeMap<Name, Glue>>,
     /// TTL of the NS set.
     pub ns_ttl: Option<Ttl>,
     /// Round trip over UDP.

@@ -5,6 +5,8 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use bailiwick_core::{
     finding::{Actor, Severity},
     message::Edns,
@@ -100,8 +102,7 @@ fn poisoned(label: &[u8]) -> Verdict {
         row.nsid = Some(words.clone());
         row.note.clone_from(&words);
         let glue = row.name_servers.values().next().cloned();
-        row.name_servers
-            .insert(host.clone(), glue.unwrap_or_default());
+        Arc::make_mut(&mut row.name_servers).insert(host.clone(), glue.unwrap_or_default());
     }
     for row in &mut verdict.name_servers {
         row.name = host.clone();

@@ -127,7 +127,7 @@ fn from_parents(picture: &Picture, model: Model) -> Outcome {
 fn answer<'i, 'e>(instance: &'i Instance<'e>, model: Model) -> Option<&'i Answer<'e>> {
     let referring = |answer: &Answer| {
         matches!(
-            answer.referral,
+            answer.referral.as_deref(),
             Some(Referral::Delegation(_) | Referral::Hosted(_))
         )
     };
@@ -161,7 +161,7 @@ fn get_in(picture: &Picture, answer: &Answer, model: Model) -> Outcome {
         Model::TcpOnly => How::Over(Via::Tcp),
         _ => How::Either,
     };
-    let (delegation, hosted) = match &answer.referral {
+    let (delegation, hosted) = match answer.referral.as_deref() {
         Some(Referral::Delegation(delegation)) => (delegation, false),
         Some(Referral::Hosted(apex)) => (apex, true),
         _ => return Outcome::Unknown,

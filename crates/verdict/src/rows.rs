@@ -1,9 +1,15 @@
 //! The tables of a verdict: vantage points, parent servers, name servers, resolvers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+};
 
 use bailiwick_core::{
     delegation::Glue,
+    name::Name,
     query::{Survey, Via},
     report::{Found, Lookup},
     server::Family,
@@ -53,60 +59,92 @@ fn instances(picture: &Picture, published: &Published, vantage: &Vantage) -> (us
 
 /// The parent servers.
 pub(crate) fn parents(picture: &Picture, published: &Published) -> Vec<ParentRow> {
+    let said = said(picture);
     published
         .classified(picture)
-        .map(|(instance, class)| ParentRow {
+        .zip(said)
+        .map(|((instance, class), said)| ParentRow {
             server: instance.server.clone(),
             nsid: instance.nsid_text(),
             vantage: instance.vantage.clone(),
             class,
             serial: instance.serial(),
-            name_servers: name_servers(instance),
             ns_ttl: instance.delegation().map(|delegation| delegation.ns_ttl),
             rtt: instance.rtt(),
-            note: note(picture, instance, class),
+            note: note(
+                instance,
+                class,
+                said.iter().flat_map(|said| said.notes.iter()),
+            ),
+            name_servers: said.map(|said| said.name_servers).unwrap_or_default(),
         })
         .collect()
 }
 
-fn name_servers(instance: &Instance) -> BTreeMap<bailiwick_core::name::Name, Glue> {
-    match instance.referral() {
-        Some(Referral::Delegation(delegation) | Referral::Hosted(delegation)) => {
+/// What follows from an answer alone, so that it is the same for all instances that give it.
+#[derive(Clone)]
+struct Said {
+    name_servers: Arc<BTreeMap<Name, Glue>>,
+    notes: Rc<[String]>,
+}
+
+/// What every instance says; `None` where it gave no usable answer.
+fn said(picture: &Picture) -> Vec<Option<Said>> {
+    let mut said = vec![None; picture.instances.len()];
+    for places in &picture.sayings {
+        let one = &picture.instances[places[0]];
+        let made = one.referral().map(|referral| Said {
+            name_servers: Arc::new(name_servers(referral)),
+            notes: notes(picture, one, referral).into(),
+        });
+        for &place in places {
+            said[place].clone_from(&made);
+        }
+    }
+    said
+}
+
+fn name_servers(referral: &Referral) -> BTreeMap<Name, Glue> {
+    match referral {
+        Referral::Delegation(delegation) | Referral::Hosted(delegation) => {
             delegation.name_servers.clone()
         }
         _ => BTreeMap::new(),
     }
 }
 
-fn note(picture: &Picture, instance: &Instance, class: Class) -> String {
-    let mut notes = Vec::new();
-    match instance.referral() {
-        None => notes.push(instance.failure()),
-        Some(Referral::Delegation(_)) => {
-            for difference in picture.differences(instance) {
-                if difference.is_material() {
-                    notes.push(format!("{} differs", difference.host));
-                }
-            }
+fn notes(picture: &Picture, instance: &Instance, referral: &Referral) -> Vec<String> {
+    match referral {
+        Referral::Delegation(_) => {
+            let differences = picture.differences(instance);
+            let material = differences.iter().filter(|d| d.is_material());
+            let mut notes: Vec<String> = material.map(|d| format!("{} differs", d.host)).collect();
             if picture.is_disjoint(instance) {
                 notes.push("no name in common with the apex".to_owned());
             }
-            if class == Class::None && notes.is_empty() {
-                notes.push("no glue".to_owned());
-            }
+            notes
         }
-        Some(Referral::Hosted(_)) => notes.push("hosts the zone itself".to_owned()),
-        Some(Referral::Absent) => notes.push("NXDOMAIN".to_owned()),
-        Some(Referral::Inside(_)) => notes.push("not delegated".to_owned()),
-        Some(Referral::Elsewhere(owner)) => notes.push(format!("refers to {owner}")),
-        Some(Referral::NotAuthoritative) => notes.push("answers without authority".to_owned()),
-        Some(Referral::Error(rcode)) => notes.push(rcode.to_string()),
+        Referral::Hosted(_) => vec!["hosts the zone itself".to_owned()],
+        Referral::Absent => vec!["NXDOMAIN".to_owned()],
+        Referral::Inside(_) => vec!["not delegated".to_owned()],
+        Referral::Elsewhere(owner) => vec![format!("refers to {owner}")],
+        Referral::NotAuthoritative => vec!["answers without authority".to_owned()],
+        Referral::Error(rcode) => vec![rcode.to_string()],
     }
-    if instance.referral().is_some() {
-        for (answer, via) in [(&instance.udp, Via::Udp), (&instance.tcp, Via::Tcp)] {
-            if answer.as_ref().is_some_and(|a| a.message().is_none()) {
-                notes.push(format!("no answer over {via}"));
-            }
+}
+
+/// What differs or failed, in a few words.
+fn note<'s>(instance: &Instance, class: Class, said: impl Iterator<Item = &'s String>) -> String {
+    if instance.referral().is_none() {
+        return instance.failure();
+    }
+    let mut notes: Vec<Cow<str>> = said.map(Cow::from).collect();
+    if class == Class::None && notes.is_empty() {
+        notes.push("no glue".into());
+    }
+    for (answer, via) in [(&instance.udp, Via::Udp), (&instance.tcp, Via::Tcp)] {
+        if answer.as_ref().is_some_and(|a| a.message().is_none()) {
+            notes.push(format!("no answer over {via}").into());
         }
     }
     notes.dedup();

@@ -206,7 +206,7 @@ pub(crate) fn parent(host: &str, at: &str, glue: &[(&str, &str)]) -> ParentRow {
         vantage: VantageId("local".to_owned()),
         class: Class::New,
         serial: Some(1_769_860_700),
-        name_servers: hosts(glue),
+        name_servers: hosts(glue).into(),
         ns_ttl: Some(172_800),
         rtt: Some(Duration::from_micros(12_400)),
         note: String::new(),

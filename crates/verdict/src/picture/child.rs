@@ -25,7 +25,7 @@ use bailiwick_core::{
     vantage::VantageId,
 };
 
-use super::{Host, Lame, Networks, Seen, Silent, Standing, Vantage, serving, standing::standing};
+use super::{Host, Lame, Networks, Seen, Silent, Standing, Vantage, all, standing::standing};
 
 /// How an address takes EDNS (RFC 6891) over UDP.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -344,19 +344,17 @@ pub(super) fn children<'e>(
 ) -> BTreeMap<IpAddr, Child<'e>> {
     let mut children: BTreeMap<IpAddr, Child<'e>> = BTreeMap::new();
     for (report, vantage) in fit {
-        let mut by_address: BTreeMap<IpAddr, Vec<Seen<'e>>> = BTreeMap::new();
-        for seen in serving(report, Purpose::Child) {
-            by_address
-                .entry(seen.server.address)
-                .or_default()
-                .push(seen);
+        let zone = &report.check.zone;
+        let mut asked: BTreeMap<IpAddr, Vec<Seen<'e>>> = BTreeMap::new();
+        for seen in all(report).filter(|seen| seen.purpose == Purpose::Child) {
+            asked.entry(seen.server.address).or_default().push(seen);
         }
-        for (address, seen) in by_address {
+        for (address, seen) in asked {
             children
                 .entry(address)
-                .or_insert_with(|| Child::empty(address, &report.check.zone))
+                .or_insert_with(|| Child::empty(address, zone))
                 .views
-                .push(ChildView::of(vantage, &report.check.zone, address, seen));
+                .push(ChildView::of(vantage, zone, address, seen));
         }
     }
     for child in children.values_mut() {

@@ -13,7 +13,7 @@ use std::{
 
 use bailiwick_core::{
     check::Check,
-    delegation::{Delegation, Relation},
+    delegation::Relation,
     message::{Message, Rcode},
     name::Name,
     record::{RecordData, RecordType, Ttl},
@@ -169,21 +169,18 @@ pub(super) fn hosts<'e>(
         settled: BTreeMap::new(),
         hosted: true,
     };
-    let mut last: Option<(&Delegation, bool)> = None;
+    let mut last = None;
     for answer in instances.iter().flat_map(Instance::answers) {
-        let (delegation, hosted) = match &answer.referral {
+        // Neighbours mostly say the same.
+        if last == Some(&answer.referral) {
+            continue;
+        }
+        last = Some(&answer.referral);
+        let (delegation, hosted) = match answer.referral.as_deref() {
             Some(Referral::Delegation(delegation)) => (delegation, false),
             Some(Referral::Hosted(apex)) => (apex, true),
             _ => continue,
         };
-        // Neighbours mostly say the same.
-        let same = |(other, as_well): &(&Delegation, bool)| {
-            *as_well == hosted && other.publishes_the_same_as(delegation)
-        };
-        if last.as_ref().is_some_and(same) {
-            continue;
-        }
-        last = Some((delegation, hosted));
         for (name, glue) in &delegation.name_servers {
             let host = hosts.entry(name.clone()).or_insert_with(|| empty(name));
             host.in_delegation = true;

@@ -35,7 +35,6 @@ use bailiwick_core::{
     finding::Source,
     name::Name,
     observation::Observation,
-    query::Purpose,
     report::{Cut, Found, LeftOut, Lookup, Report},
     server::{Family, Server},
     time::Timestamp,
@@ -70,7 +69,8 @@ pub use dependency::is_own_glue_missing;
 pub use glue::{GlueFact, GlueFault, Sides};
 pub use host::{Host, HostAnswer, Says};
 pub use parent::{Instance, Place};
-pub use referral::{Answer, Content, Referral};
+use referral::Reader;
+pub use referral::{Answer, Content, Reading, Referral};
 pub use resolver::{Resolver, Result as ResolverResult};
 pub use sighting::Sighting;
 pub use standing::{Lame, Silent, Standing};
@@ -186,9 +186,10 @@ impl<'e> Picture<'e> {
             .iter()
             .flat_map(|(report, _)| all(report))
             .collect::<Vec<_>>();
+        let mut reader = Reader::new(zone);
         let instances = fit
             .iter()
-            .flat_map(|(report, vantage)| parent::instances(report, vantage, parent))
+            .flat_map(|(report, vantage)| parent::instances(report, vantage, parent, &mut reader))
             .collect::<Vec<_>>();
         let mut children = child::children(&fit, &networks);
         let mut hosts = host::hosts(&leader.check, parent, &instances, &children, &lookups);
@@ -409,10 +410,6 @@ fn all<'e>(report: &'e Report) -> impl Iterator<Item = Seen<'e>> {
     })
 }
 
-fn serving(report: &Report, wanted: Purpose) -> impl Iterator<Item = Seen<'_>> {
-    all(report).filter(move |seen| seen.purpose == wanted)
-}
-
 /// Of several look-ups of one name, the one that most networks made, and of those the one that
 /// found more addresses. One that ended without a result counts only where there is no other.
 fn lookups<'e>(
@@ -452,9 +449,9 @@ fn lookups<'e>(
 
 /// Sorts the instances by what they say, so that equal answers are looked at once.
 fn sayings(instances: &[Instance]) -> Vec<Vec<usize>> {
-    let mut sayings: BTreeMap<(Option<&Referral>, bool), Vec<usize>> = BTreeMap::new();
+    let mut sayings: BTreeMap<(Option<&Reading>, bool), Vec<usize>> = BTreeMap::new();
     for (place, instance) in instances.iter().enumerate() {
-        let saying = (instance.referral(), instance.is_complete());
+        let saying = (instance.reading(), instance.is_complete());
         sayings.entry(saying).or_default().push(place);
     }
     sayings.into_values().collect()

@@ -25,7 +25,7 @@ use bailiwick_core::{
     vantage::VantageId,
 };
 
-use super::{Answer, Referral, Seen, Vantage, all};
+use super::{Answer, Reading, Referral, Seen, Vantage, all, referral::Reader};
 
 /// One instance of one parent server address.
 #[derive(Clone, Debug)]
@@ -64,6 +64,11 @@ impl<'e> Instance<'e> {
     /// Returns what the instance says about the zone; `None` if it gave no usable answer.
     #[must_use]
     pub fn referral(&self) -> Option<&Referral> {
+        self.best()?.referral.as_deref()
+    }
+
+    /// The same, as it is shared with others that say so.
+    pub(crate) fn reading(&self) -> Option<&Reading> {
         self.best()?.referral.as_ref()
     }
 
@@ -179,28 +184,32 @@ pub(super) fn instances<'e>(
     report: &'e Report,
     vantage: &Vantage<'e>,
     parent: Option<&Name>,
+    reader: &mut Reader<'e>,
 ) -> Vec<Instance<'e>> {
-    let mut by_address: BTreeMap<IpAddr, Vec<Seen<'e>>> = BTreeMap::new();
-    for seen in all(report).filter(|s| matches!(s.purpose, Purpose::Parent | Purpose::Small)) {
-        by_address
-            .entry(seen.server.address)
-            .or_default()
-            .push(seen);
-    }
-    let unasked = report
+    let mut asked: Vec<Seen<'e>> = all(report)
+        .filter(|s| matches!(s.purpose, Purpose::Parent | Purpose::Small))
+        .collect();
+    // Stable: what one address said stays in order.
+    asked.sort_by_key(|seen| seen.server.address);
+    let unasked: BTreeMap<IpAddr, &Server> = report
         .path
         .last()
         .filter(|cut| Some(&cut.zone) == parent)
         .into_iter()
         .flat_map(|cut| &cut.servers)
-        .filter(|server| !by_address.contains_key(&server.address))
-        .map(|server| Instance::empty(server.clone(), vantage));
-    let unasked: BTreeMap<IpAddr, Instance<'e>> = unasked.map(|i| (i.server.address, i)).collect();
-    let mut instances: Vec<Instance<'e>> = by_address
-        .values()
-        .flat_map(|seen| at_address(seen, &report.check.zone, parent, vantage))
-        .chain(unasked.into_values())
+        .map(|server| (server.address, server))
+        .filter(|(address, _)| {
+            asked
+                .binary_search_by_key(address, |s| s.server.address)
+                .is_err()
+        })
         .collect();
+    let mut instances: Vec<Instance<'e>> = asked
+        .chunk_by(|a, b| a.server.address == b.server.address)
+        .flat_map(|seen| at_address(seen, reader, parent, vantage))
+        .collect();
+    let empty = |server: &Server| Instance::empty(server.clone(), vantage);
+    instances.extend(unasked.into_values().map(empty));
     // Instances are large, so what is sorted by is kept apart from them.
     instances.sort_by_cached_key(|instance| (instance.server.clone(), instance.nsid));
     instances
@@ -226,17 +235,17 @@ impl<'e> Instance<'e> {
 /// Sorts what one address said into instances.
 fn at_address<'e>(
     seen: &[Seen<'e>],
-    zone: &Name,
+    reader: &mut Reader<'e>,
     parent: Option<&Name>,
     vantage: &Vantage<'e>,
 ) -> Vec<Instance<'e>> {
     let referrals = |seen: &&Seen<'e>| {
-        seen.question.name == *zone && seen.question.record_type == RecordType::NS
+        seen.question.name == *reader.zone && seen.question.record_type == RecordType::NS
     };
     let mut answers: Vec<Answer<'e>> = seen
         .iter()
         .filter(referrals)
-        .map(|s| Answer::of(*s, zone))
+        .map(|s| Answer::of(*s, reader))
         .collect();
     // Answers first, and of two the one that came in time, then the earlier one.
     answers.sort_by_key(|a| (a.seen.outcome.rank(), a.seen.via == Via::Udp, a.seen.sent));

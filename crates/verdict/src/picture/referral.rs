@@ -1,8 +1,11 @@
 //! One answer of a parent server to the question for the NS set of the zone.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
+    ops::Deref,
+    rc::Rc,
 };
 
 use bailiwick_core::{
@@ -80,30 +83,105 @@ impl Referral {
     }
 }
 
+/// A [`Referral`] that all answers share which were seen to say the same.
+#[derive(Clone, Debug, Eq)]
+pub struct Reading(Rc<Referral>);
+
+impl Deref for Reading {
+    type Target = Referral;
+
+    fn deref(&self) -> &Referral {
+        &self.0
+    }
+}
+
+impl PartialEq for Reading {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl PartialOrd for Reading {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Reading {
+    /// Compares what is said; what is shared is equal without looking.
+    fn cmp(&self, other: &Self) -> Ordering {
+        if Rc::ptr_eq(&self.0, &other.0) {
+            return Ordering::Equal;
+        }
+        self.0.cmp(&other.0)
+    }
+}
+
+/// Reads replies. The servers of a parent zone mostly say one thing to everybody, so a few readings are
+/// kept for replies that equal one of the last.
+#[derive(Debug)]
+pub(super) struct Reader<'e> {
+    /// The zone that was asked for.
+    pub(super) zone: &'e Name,
+    /// The latest first.
+    last: VecDeque<(&'e Message, Reading)>,
+}
+
+impl<'e> Reader<'e> {
+    /// Readings kept.
+    const KEPT: usize = 4;
+
+    pub(super) fn new(zone: &'e Name) -> Self {
+        let last = VecDeque::new();
+        Self { zone, last }
+    }
+
+    fn read(&mut self, message: &'e Message) -> Reading {
+        let known = self
+            .last
+            .iter()
+            .position(|(m, _)| says_the_same(m, message));
+        let reading = match known.and_then(|at| self.last.remove(at)) {
+            Some((_, reading)) => reading,
+            None => Reading(Rc::new(Referral::read(message, self.zone))),
+        };
+        self.last.truncate(Self::KEPT - 1);
+        self.last.push_front((message, reading.clone()));
+        reading
+    }
+}
+
+/// Whether two replies are the same in everything that [`Referral::read`] looks at.
+fn says_the_same(a: &Message, b: &Message) -> bool {
+    let parts = |m: &'_ Message| (m.rcode, m.flags.authoritative);
+    parts(a) == parts(b)
+        && a.answer == b.answer
+        && a.authority == b.authority
+        && a.additional == b.additional
+}
+
 /// One answer to `ZONE NS`, or the lack of one, over one transport.
 #[derive(Clone, Debug)]
 pub struct Answer<'e> {
     /// The observation; its outcome may be silence.
     pub seen: Seen<'e>,
     /// What it means; `None` without a usable reply.
-    pub referral: Option<Referral>,
+    pub referral: Option<Reading>,
     /// TC.
     pub truncated: bool,
 }
 
 impl<'e> Answer<'e> {
-    pub(super) fn of(seen: Seen<'e>, zone: &Name) -> Self {
+    pub(super) fn of(seen: Seen<'e>, reader: &mut Reader<'e>) -> Self {
         let reply = seen.observation.reply();
+        let truncated = reply.is_some_and(|m| m.flags.truncated);
         Self {
             seen,
             referral: reply
-                .map(|message| Referral::read(message, zone))
+                .map(|message| reader.read(message))
                 // What was cut off says nothing about what is there.
-                .filter(|r| {
-                    matches!(r, Referral::Delegation(_))
-                        || !reply.is_some_and(|m| m.flags.truncated)
-                }),
-            truncated: reply.is_some_and(|m| m.flags.truncated),
+                .filter(|reading| !truncated || matches!(**reading, Referral::Delegation(_))),
+            truncated,
         }
     }
 
@@ -116,7 +194,7 @@ impl<'e> Answer<'e> {
     /// Returns the delegation, if the answer is a referral to the zone.
     #[must_use]
     pub fn delegation(&self) -> Option<&Delegation> {
-        match &self.referral {
+        match self.referral.as_deref() {
             Some(Referral::Delegation(delegation)) => Some(delegation),
             _ => None,
         }
@@ -129,7 +207,11 @@ impl<'e> Answer<'e> {
         if self.truncated {
             return None;
         }
-        match (self.referral.as_ref()?, complete.referral.as_ref()?) {
+        let (short, whole) = (self.referral.as_ref()?, complete.referral.as_ref()?);
+        if short == whole {
+            return None;
+        }
+        match (&**short, &**whole) {
             (Referral::Delegation(short), Referral::Delegation(whole)) => {
                 contradiction(short, whole)
             }
@@ -183,7 +265,7 @@ impl Content {
     /// be there, or comes from a server that hosts the zone itself.
     #[must_use]
     pub fn of(answer: &Answer, zone: &Name) -> Option<Self> {
-        match answer.referral.as_ref()? {
+        match answer.referral.as_deref()? {
             Referral::Absent | Referral::Inside(_) => Some(Self::Nothing),
             Referral::Delegation(delegation) if answer.is_complete() => {
                 let in_domain = |host: &Name, glue: &Glue| match host.is_at_or_below(zone) {
@@ -374,7 +456,7 @@ mod tests {
                     vantage: &report.vantage.id,
                     observation: &observation,
                 },
-                &report.check.zone,
+                &mut Reader::new(&report.check.zone),
             );
             assert_eq!(answer.is_complete(), expected, "{why}");
         }

@@ -160,7 +160,7 @@ impl Picture<'_> {
         let Some(best) = instance.best() else {
             return Vec::new();
         };
-        let (delegation, hosted) = match &best.referral {
+        let (delegation, hosted) = match best.referral.as_deref() {
             Some(Referral::Delegation(delegation)) => (delegation, false),
             Some(Referral::Hosted(apex)) => (apex, true),
             _ => return Vec::new(),

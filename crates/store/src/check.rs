@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use bailiwick_core::{check::CheckId, time::Timestamp, vantage::VantageId};
 use bytes::Bytes;
 
+use crate::WatchId;
+
 /// A check that begins.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NewCheck {
@@ -77,6 +79,8 @@ pub struct CheckRecord {
     pub judgement: Option<Judgement>,
     /// How often the verdict was revised.
     pub revisions: u64,
+    /// Of which watch it is a round, if of one.
+    pub watch: Option<WatchId>,
 }
 
 /// A check in a list.

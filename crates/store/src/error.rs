@@ -2,6 +2,8 @@
 
 use bailiwick_core::{check::CheckId, vantage::VantageId};
 
+use crate::WatchId;
+
 /// Why a call failed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
@@ -48,6 +50,12 @@ pub enum Error {
     NoSuchCheck {
         /// The identity.
         id: CheckId,
+    },
+    /// No watch has this identity, or it was removed.
+    #[error("there is no watch {:032x}", id.0)]
+    NoSuchWatch {
+        /// The identity.
+        id: WatchId,
     },
     /// The check has its verdict.
     #[error("check {:032x} is closed", id.0)]

@@ -30,6 +30,7 @@ mod report;
 mod sqlite;
 mod token;
 mod usage;
+mod watch;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -48,6 +49,7 @@ pub use plan::{ItemId, PlanDelta, PlanItem};
 pub use report::{Equivocation, Fate, Gap, Incoming, Ingested, Kept, KeptId, Mark, NewReport};
 pub use token::{NewToken, RETRY_WINDOW, Redeemed, Redemption, Scope, Token, TokenId};
 pub use usage::Usage;
+pub use watch::{NewWatch, Slot, Watch, WatchId};
 
 /// Opens the store at a location, and makes it if there is none.
 ///
@@ -241,6 +243,54 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Returns checks without a verdict, oldest deadline first, at most so many: what a
     /// coordinator goes on with after it was started again.
     async fn open_checks(&self, limit: usize) -> Result<Vec<CheckRecord>, Error>;
+
+    // Watches.
+
+    /// Begins a watch: keeps it, and puts its item into the plan of each agent that is asked.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Exists`] if there is or was a watch of that identity, and [`Error::NoSuchAgent`].
+    async fn create_watch(&self, watch: &NewWatch, audit: &Audit) -> Result<(), Error>;
+
+    /// Lets agents go on with a watch until another moment: puts its item into their plans again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchWatch`] if there is none, or it was removed.
+    async fn renew_watch(
+        &self,
+        id: WatchId,
+        not_after: Timestamp,
+        at: Timestamp,
+    ) -> Result<(), Error>;
+
+    /// Ends a watch, and takes its item out of all plans. It is remembered for the reports that
+    /// are still on their way, until [`Store::forget_slots`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchWatch`] if there is none, or it was removed.
+    async fn remove_watch(&self, id: WatchId, audit: &Audit) -> Result<(), Error>;
+
+    /// Returns a watch, removed or not.
+    async fn watch(&self, id: WatchId) -> Result<Option<Watch>, Error>;
+
+    /// Returns all watches that were not removed, oldest first.
+    async fn watches(&self) -> Result<Vec<Watch>, Error>;
+
+    /// Makes checks of rounds of watches, removed or not: open, and asked of all that the watch
+    /// asks. One that is there already stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchWatch`]. Nothing of it is kept then.
+    async fn open_slots(&self, slots: &[Slot]) -> Result<(), Error>;
+
+    /// Forgets rounds of watches that began before a moment, at most so many, with their
+    /// verdicts; and when there are no more, watches that were removed before it. Returns how many
+    /// rounds were forgotten. Checks that somebody asked for stay.
+    async fn forget_slots(&self, before: Timestamp, limit: usize) -> Result<usize, Error>;
 
     // Plans.
 

@@ -2,12 +2,12 @@
 
 use std::cmp::Reverse;
 
-use bailiwick_core::check::CheckId;
+use bailiwick_core::{check::CheckId, time::Timestamp};
 
 use super::World;
 use crate::{
     Audit, CheckRecord, CheckSummary, Error, Judgement, NewCheck, Outcome, PlanItem, Usage,
-    memory::reports::agents_of,
+    WatchId, memory::reports::agents_of,
 };
 
 /// A check, and its first and latest verdict.
@@ -16,6 +16,32 @@ pub(super) struct CheckRow {
     first: Option<Judgement>,
     latest: Option<Judgement>,
     revisions: u64,
+    watch: Option<WatchId>,
+}
+
+impl CheckRow {
+    /// A check that has no verdict yet.
+    pub(super) fn open(check: NewCheck, watch: Option<WatchId>) -> Self {
+        Self {
+            check,
+            first: None,
+            latest: None,
+            revisions: 0,
+            watch,
+        }
+    }
+
+    /// When it began, if it is a round of a watch.
+    pub(super) fn slot_began(&self) -> Option<Timestamp> {
+        self.watch.map(|_| self.check.created)
+    }
+
+    /// Octets of the verdicts that are kept of it.
+    pub(super) fn octets(&self) -> u64 {
+        let latest = self.latest.as_ref().filter(|_| self.revisions > 0);
+        let verdicts = self.first.iter().chain(latest);
+        verdicts.map(|verdict| verdict.octets() as u64).sum()
+    }
 }
 
 impl World {
@@ -34,12 +60,7 @@ impl World {
         for name in &check.asked {
             self.row(name)?.plan.put(&item, check.created);
         }
-        let row = CheckRow {
-            check: check.clone(),
-            first: None,
-            latest: None,
-            revisions: 0,
-        };
+        let row = CheckRow::open(check.clone(), None);
         self.checks.insert(check.id, row);
         self.note(audit);
         Ok(())
@@ -147,5 +168,6 @@ fn record(row: &CheckRow) -> CheckRecord {
         asked: check.asked,
         judgement: row.latest.clone(),
         revisions: row.revisions,
+        watch: row.watch,
     }
 }

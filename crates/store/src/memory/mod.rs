@@ -7,6 +7,7 @@ mod agents;
 mod checks;
 mod plans;
 mod reports;
+mod watches;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,8 +22,8 @@ use bailiwick_core::{check::CheckId, time::Timestamp, vantage::VantageId};
 use crate::{
     Agent, AgentState, Audit, BootId, Certificate, CheckRecord, CheckSummary, Equivocation, Error,
     Incoming, Ingested, ItemId, Judgement, Kept, KeptId, KeyHash, Mark, NewCheck, NewToken,
-    Operator, Options, PlanDelta, PlanItem, Redeemed, Redemption, Role, Seen, Serial, Session,
-    Store, Token, TokenId, Usage, report::Key,
+    NewWatch, Operator, Options, PlanDelta, PlanItem, Redeemed, Redemption, Role, Seen, Serial,
+    Session, Slot, Store, Token, TokenId, Usage, Watch, WatchId, report::Key,
 };
 
 /// How many octets of reports are kept if nothing else is said.
@@ -36,6 +37,7 @@ struct World {
     operators: BTreeMap<String, Operator>,
     audit: BTreeSet<Audit>,
     checks: BTreeMap<CheckId, checks::CheckRow>,
+    watches: BTreeMap<WatchId, watches::WatchRow>,
     reports: BTreeMap<Key, Kept>,
     by_check: BTreeSet<(CheckId, Key)>,
     equivocations: BTreeMap<Key, Equivocation>,
@@ -196,6 +198,39 @@ impl Store for Memory {
 
     async fn open_checks(&self, limit: usize) -> Result<Vec<CheckRecord>, Error> {
         Ok(self.with(|world| world.open_checks(limit)))
+    }
+
+    async fn create_watch(&self, watch: &NewWatch, audit: &Audit) -> Result<(), Error> {
+        self.with(|world| world.create_watch(watch, audit))
+    }
+
+    async fn renew_watch(
+        &self,
+        id: WatchId,
+        not_after: Timestamp,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        self.with(|world| world.renew_watch(id, not_after, at))
+    }
+
+    async fn remove_watch(&self, id: WatchId, audit: &Audit) -> Result<(), Error> {
+        self.with(|world| world.remove_watch(id, audit))
+    }
+
+    async fn watch(&self, id: WatchId) -> Result<Option<Watch>, Error> {
+        Ok(self.with(|world| world.watch(id)))
+    }
+
+    async fn watches(&self) -> Result<Vec<Watch>, Error> {
+        Ok(self.with(|world| world.list_watches()))
+    }
+
+    async fn open_slots(&self, slots: &[Slot]) -> Result<(), Error> {
+        self.with(|world| world.open_slots(slots))
+    }
+
+    async fn forget_slots(&self, before: Timestamp, limit: usize) -> Result<usize, Error> {
+        Ok(self.with(|world| world.forget_slots(before, limit)))
     }
 
     async fn put_plan_item(

@@ -7,7 +7,9 @@ use super::{
     Done, audit, plans,
     rows::{all, check_id, execute, first, known_agent, limit, micros, moment},
 };
-use crate::{Audit, CheckRecord, CheckSummary, Error, Judgement, NewCheck, Outcome, PlanItem};
+use crate::{
+    Audit, CheckRecord, CheckSummary, Error, Judgement, NewCheck, Outcome, PlanItem, WatchId,
+};
 
 pub(super) fn create(db: &Connection, check: &NewCheck, noted: &Audit) -> Done<()> {
     let created = execute(
@@ -149,7 +151,8 @@ pub(super) fn first_judgement(db: &Connection, id: CheckId) -> Done<Option<Judge
 pub(super) fn find(db: &Connection, id: CheckId) -> Done<Option<CheckRecord>> {
     let found = first(
         db,
-        "SELECT id, zone, spec, operator, created_at, deadline, revisions FROM check_run
+        "SELECT id, zone, spec, operator, created_at, deadline, revisions, watch_id
+         FROM check_run
          WHERE id = ?1",
         [check_id(id)],
         record,
@@ -160,7 +163,8 @@ pub(super) fn find(db: &Connection, id: CheckId) -> Done<Option<CheckRecord>> {
 pub(super) fn open(db: &Connection, at_most: usize) -> Done<Vec<CheckRecord>> {
     let found = all(
         db,
-        "SELECT id, zone, spec, operator, created_at, deadline, revisions FROM check_run
+        "SELECT id, zone, spec, operator, created_at, deadline, revisions, watch_id
+         FROM check_run
          WHERE is_open = 1 ORDER BY deadline, id LIMIT ?1",
         [limit(at_most)],
         record,
@@ -180,6 +184,9 @@ fn record(row: &Row<'_>) -> rusqlite::Result<CheckRecord> {
         asked: Default::default(),
         judgement: None,
         revisions: row.get(6)?,
+        watch: row
+            .get::<_, Option<[u8; 16]>>(7)?
+            .map(|id| WatchId(u128::from_be_bytes(id))),
     })
 }
 

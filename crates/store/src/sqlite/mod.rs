@@ -2,7 +2,7 @@
 //!
 //! One thread writes and gathers what is waiting into one transaction ([`writer`]); a few others
 //! read ([`reader`]). Both run plain functions over a connection, one file for each kind of
-//! thing: [`tokens`], [`agents`], [`checks`], [`plans`], [`ingest`], [`audit`]. The tables are in
+//! thing: [`tokens`], [`agents`], [`checks`], [`watches`], [`plans`], [`ingest`], [`audit`]. The tables are in
 //! [`schema`].
 //!
 //! A commit is on the disk when it returns: write-ahead log, `synchronous = FULL`. If the log
@@ -23,6 +23,7 @@ mod rows;
 mod schema;
 mod space;
 mod tokens;
+mod watches;
 mod writer;
 
 use std::{fmt, path::Path, time::Duration};
@@ -34,8 +35,8 @@ use rusqlite::Connection;
 use crate::{
     Agent, AgentState, Audit, BootId, Certificate, CheckRecord, CheckSummary, Equivocation, Error,
     Incoming, Ingested, ItemId, Judgement, Kept, KeptId, KeyHash, Mark, NewCheck, NewToken,
-    OpenError, Operator, Options, PlanDelta, PlanItem, Redeemed, Redemption, Role, Seen, Serial,
-    Session, Store, Token, TokenId, Usage,
+    NewWatch, OpenError, Operator, Options, PlanDelta, PlanItem, Redeemed, Redemption, Role, Seen,
+    Serial, Session, Slot, Store, Token, TokenId, Usage, Watch, WatchId,
 };
 
 /// Why a function over a connection did not do what it was for.
@@ -266,6 +267,47 @@ impl Store for Sqlite {
 
     async fn open_checks(&self, limit: usize) -> Result<Vec<CheckRecord>, Error> {
         self.read(move |db| checks::open(db, limit)).await
+    }
+
+    async fn create_watch(&self, watch: &NewWatch, audit: &Audit) -> Result<(), Error> {
+        let (watch, audit) = (watch.clone(), audit.clone());
+        let items: usize = watch.items.values().map(bytes::Bytes::len).sum();
+        let octets = watch.check.len() + items;
+        let act = move |db: &Connection| watches::create(db, &watch, &audit);
+        self.writer.write(octets, act).await
+    }
+
+    async fn renew_watch(
+        &self,
+        id: WatchId,
+        not_after: Timestamp,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        self.write(move |db| watches::renew(db, id, not_after, at))
+            .await
+    }
+
+    async fn remove_watch(&self, id: WatchId, audit: &Audit) -> Result<(), Error> {
+        let audit = audit.clone();
+        self.write(move |db| watches::remove(db, id, &audit)).await
+    }
+
+    async fn watch(&self, id: WatchId) -> Result<Option<Watch>, Error> {
+        self.read(move |db| watches::find(db, id)).await
+    }
+
+    async fn watches(&self) -> Result<Vec<Watch>, Error> {
+        self.read(watches::list).await
+    }
+
+    async fn open_slots(&self, slots: &[Slot]) -> Result<(), Error> {
+        let slots = slots.to_vec();
+        self.write(move |db| watches::open_slots(db, &slots)).await
+    }
+
+    async fn forget_slots(&self, before: Timestamp, limit: usize) -> Result<usize, Error> {
+        self.write(move |db| watches::forget_slots(db, before, limit))
+            .await
     }
 
     async fn put_plan_item(

@@ -11,7 +11,7 @@ use crate::{OpenError, Options};
 const APPLICATION: u32 = 0x6277_6b73;
 
 /// Each brings a database from the version of its place to the next.
-const MIGRATIONS: [&str; 1] = [TABLES];
+const MIGRATIONS: [&str; 2] = [TABLES, WATCHES];
 
 /// Version 1.
 const TABLES: &str = "
@@ -198,6 +198,31 @@ const TABLES: &str = "
     CREATE INDEX answer_day ON answer (day);
 ";
 
+/// Version 2.
+const WATCHES: &str = "
+    CREATE TABLE watch (
+        watch_id BLOB NOT NULL PRIMARY KEY,
+        zone BLOB NOT NULL,
+        spec BLOB NOT NULL,
+        operator TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        interval_us INTEGER NOT NULL,
+        not_after INTEGER NOT NULL,
+        removed_at INTEGER
+    ) STRICT;
+
+    CREATE TABLE watch_agent (
+        watch_id BLOB NOT NULL REFERENCES watch,
+        agent_id INTEGER NOT NULL REFERENCES agent,
+        item BLOB NOT NULL,
+        PRIMARY KEY (watch_id, agent_id)
+    ) STRICT, WITHOUT ROWID;
+
+    -- A check that is a round of a watch.
+    ALTER TABLE check_run ADD COLUMN watch_id BLOB;
+    CREATE INDEX check_run_slot ON check_run (created_at, id) WHERE watch_id IS NOT NULL;
+";
+
 /// Opens a database to write to it, and makes it if there is none.
 pub(super) fn open(path: &Path, options: &Options) -> Result<Connection, OpenError> {
     let failed = |why: &dyn std::fmt::Display| OpenError::File {
@@ -317,6 +342,32 @@ fn migrate(db: &mut Connection, path: &Path) -> Result<(), OpenError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_database_of_version_1_is_brought_up_and_keeps_its_checks() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        std::fs::File::create(&path).unwrap();
+        let old = connect(&path).unwrap();
+        old.execute_batch(MIGRATIONS[0]).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION)
+            .unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        let row = "INSERT INTO check_run
+                       (id, zone, spec, operator, created_at, deadline, is_open, revisions)
+                   VALUES (x'01', x'00', x'', 'uid 0', 1, 2, 0, 0)";
+        old.execute_batch(row).unwrap();
+        drop(old);
+        let new = open(&path, &Options::default()).unwrap();
+        let version: u32 = new
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .unwrap();
+        assert_eq!(version, 2);
+        let kept = "SELECT COUNT(*) FROM check_run WHERE watch_id IS NULL";
+        let kept: u32 = new.query_row(kept, [], |row| row.get(0)).unwrap();
+        assert_eq!(kept, 1);
+        new.prepare("SELECT item FROM watch_agent").unwrap();
+    }
 
     /// A thousand kills of the process pass without any of this; a power cut does not.
     #[test]

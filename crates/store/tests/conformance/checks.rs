@@ -21,6 +21,7 @@ fn record(check: NewCheck) -> CheckRecord {
         asked: check.asked,
         judgement: None,
         revisions: 0,
+        watch: None,
     }
 }
 

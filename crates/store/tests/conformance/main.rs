@@ -12,6 +12,7 @@ mod operators;
 mod plans;
 mod reports;
 mod tokens;
+mod watches;
 mod world;
 
 use std::{future::Future, pin::Pin, sync::Arc};
@@ -94,6 +95,15 @@ cases! {
         nothing_is_known_of_an_unknown_check
         a_check_is_in_the_plans_until_it_is_closed
         a_refused_check_leaves_nothing
+    }
+    watches {
+        a_watch_comes_back_as_it_was
+        only_agents_are_asked
+        a_watch_is_in_the_plans_until_it_is_removed
+        a_removed_watch_is_remembered_and_ends_once
+        rounds_of_a_watch_are_checks
+        a_round_of_no_watch_is_refused_with_the_others
+        old_rounds_are_forgotten_and_checks_stay
     }
     plans {
         revisions_have_no_gaps

@@ -9,6 +9,7 @@
 //! - `roster`: who may do what at this moment
 //! - `enrol`, `session`, `sessions`: agents
 //! - `rounds`, `judging`, `revisions`: what they saw becomes a verdict
+//! - `watches`: rounds that nobody waits for, again and again
 //! - `refusals`, `retention`: what is not kept
 //! - `operator`, `choosing`, `following`: what people ask
 //! - `program`, `roots`: what is done in the folder, before it serves
@@ -58,12 +59,14 @@ mod rounds;
 mod session;
 mod sessions;
 pub mod settings;
+mod watches;
 
 pub use judging::Rules;
 pub use networks::{BadLine, Networks};
 pub use program::{PROGRAM, start};
 pub use retention::{KEEP, SHORTEST};
 pub use roster::LocalRights;
+pub use watches::PLAN_AHEAD;
 
 use choosing::Quota;
 use clones::Clones;
@@ -76,6 +79,7 @@ use roster::Roster;
 use rounds::Rounds;
 use session::Agents;
 use sessions::Sessions;
+use watches::Watches;
 
 /// Where a coordinator listens, and what it goes by.
 #[derive(Debug)]
@@ -103,6 +107,8 @@ pub struct Habits {
     pub keep: Duration,
     /// By what it judges.
     pub rules: Rules,
+    /// How long agents go on with a watch if they do not hear of the coordinator again.
+    pub plan_ahead: Duration,
 }
 
 impl Default for Habits {
@@ -110,6 +116,7 @@ impl Default for Habits {
         Self {
             keep: KEEP,
             rules: Rules::default(),
+            plan_ahead: PLAN_AHEAD,
         }
     }
 }
@@ -143,6 +150,8 @@ pub(crate) struct Shared {
     clones: Clones,
     rounds: Rounds,
     revisions: Revisions,
+    watches: Watches,
+    plan_ahead: Duration,
     quarantine: Quarantine,
     refusals: Refusals,
     rules: Rules,
@@ -253,6 +262,8 @@ impl Coordinator {
             sessions: Sessions::default(),
             clones: Clones::default(),
             revisions: Revisions::default(),
+            watches: Watches::default(),
+            plan_ahead: habits.plan_ahead,
             quarantine: Quarantine::default(),
             refusals: Refusals::default(),
             rules: habits.rules,
@@ -268,6 +279,7 @@ impl Coordinator {
             replica: format!("{:016x}", rand::random::<u64>()),
         });
         shared.resume().await?;
+        shared.resume_watches().await?;
         let (stop, stopped) = watch::channel(false);
         let mut serving = JoinSet::new();
         let routes = agent_routes(Enrolment(Arc::clone(&shared)), Agents(Arc::clone(&shared)));
@@ -284,6 +296,7 @@ impl Coordinator {
         let mut beside = JoinSet::new();
         beside.spawn(keep_up(Arc::clone(&shared), tls, stopped));
         beside.spawn(Arc::clone(&shared).revise());
+        beside.spawn(Arc::clone(&shared).attend());
         beside.spawn(Arc::clone(&shared).forget());
         Ok(Self {
             shared,

@@ -20,7 +20,9 @@ use bailiwick_rpc::{
     agent::{Once, PlanItem, plan_item},
     operator::{self, operator_service_server::OperatorService},
 };
-use bailiwick_store::{Agent, AgentState, Audit, CheckRecord, Error, NewCheck, NewToken, Scope};
+use bailiwick_store::{
+    Agent, AgentState, Audit, CheckRecord, Error, NewCheck, NewToken, Scope, Watch, WatchId,
+};
 use bailiwick_wire::{evidence, proto::report::v1 as pb, report};
 use prost::Message;
 use tokio::sync::{broadcast, mpsc};
@@ -34,6 +36,7 @@ use crate::{
     networks::Network,
     roster::Roster,
     rounds::{Event, GRACE, Round, round_of},
+    watches::Refused,
 };
 
 /// Vantage points of a check that names no number, and the most for an operator and for an
@@ -79,13 +82,7 @@ impl OperatorService for Operators {
         };
         self.0.quota.take(&audit.who)?;
         let message = request.into_inner();
-        let wanted = message
-            .check
-            .as_ref()
-            .ok_or_else(|| invalid("check is missing"))?;
-        let mut check = report::check(wanted).map_err(invalid)?;
-        check.timeout = check.timeout.min(LONGEST);
-        check.lab &= self.0.lab;
+        let check = self.0.wanted(message.check.as_ref())?;
         let view = message.view.unwrap_or_default();
         if !bailiwick_render::FORMATS
             .iter()
@@ -93,17 +90,55 @@ impl OperatorService for Operators {
         {
             return Err(invalid(format!("there is no format {:?}", view.format)));
         }
-        let wanted = match message.agents as usize {
-            0 => AGENTS,
-            number if number <= most => number,
-            number => {
-                let why = format!("{number} vantage points; at most {most} may be asked at once");
-                return Err(invalid(why));
-            }
-        };
+        let wanted = at_most(message.agents, most)?;
         let chosen = self.0.choose(&message.labels, wanted)?;
         let (round, events) = self.0.start(check, &chosen, audit).await?;
         Ok(Response::new(self.0.follow(&round, events, chosen, view)))
+    }
+
+    async fn create_watch(
+        &self,
+        request: Request<operator::CreateWatchRequest>,
+    ) -> Result<Response<operator::CreateWatchResponse>, Status> {
+        let audit = self.audit(&request, "CreateWatch")?;
+        self.0.quota.take(&audit.who)?;
+        let message = request.into_inner();
+        let check = self.0.wanted(message.check.as_ref())?;
+        let interval = u64::try_from(message.interval_ns).map_err(invalid)?;
+        let interval = Duration::from_nanos(interval);
+        let wanted = at_most(message.agents, MOST_OF_OPERATOR)?;
+        let chosen = self.0.choose(&message.labels, wanted)?;
+        let made = self.0.watch(check, interval, &chosen, audit).await;
+        let watch = made.map_err(|refused| match refused {
+            Refused::Store(error) => status(error),
+            Refused::Status(status) => status,
+        })?;
+        Ok(Response::new(operator::CreateWatchResponse {
+            watch: Some(to_watch(watch)),
+            left_out: chosen.left_out,
+        }))
+    }
+
+    async fn list_watches(
+        &self,
+        _: Request<operator::ListWatchesRequest>,
+    ) -> Result<Response<operator::ListWatchesResponse>, Status> {
+        let watches = self.0.store.watches().await.map_err(status)?;
+        Ok(Response::new(operator::ListWatchesResponse {
+            watches: watches.into_iter().map(to_watch).collect(),
+        }))
+    }
+
+    async fn remove_watch(
+        &self,
+        request: Request<operator::RemoveWatchRequest>,
+    ) -> Result<Response<operator::Watch>, Status> {
+        let id = <[u8; 16]>::try_from(request.get_ref().watch.as_ref());
+        let id = id.map_err(|_| invalid("a watch is named by 16 octets"))?;
+        let id = WatchId(u128::from_be_bytes(id));
+        let audit = self.audit(&request, &format!("RemoveWatch {:032x}", id.0))?;
+        let watch = self.0.unwatch(id, &audit).await.map_err(status)?;
+        Ok(Response::new(to_watch(watch)))
     }
 
     async fn list_checks(
@@ -397,6 +432,15 @@ impl Operators {
 }
 
 impl Shared {
+    /// Reads what somebody wants to know, as far as it may be asked.
+    fn wanted(&self, check: Option<&pb::Check>) -> Result<Check, Status> {
+        let wanted = check.ok_or_else(|| invalid("check is missing"))?;
+        let mut check = report::check(wanted).map_err(invalid)?;
+        check.timeout = check.timeout.min(LONGEST);
+        check.lab &= self.lab;
+        Ok(check)
+    }
+
     /// Writes the check down, and into the plans of those that are asked.
     async fn start(
         self: &Arc<Self>,
@@ -520,6 +564,30 @@ impl Shared {
     }
 }
 
+/// How many vantage points are asked if somebody wants so many.
+fn at_most(wanted: u32, most: usize) -> Result<usize, Status> {
+    match wanted as usize {
+        0 => Ok(AGENTS),
+        number if number <= most => Ok(number),
+        number => {
+            let why = format!("{number} vantage points; at most {most} may be asked at once");
+            Err(invalid(why))
+        }
+    }
+}
+
+fn to_watch(watch: Watch) -> operator::Watch {
+    operator::Watch {
+        watch: watch.id.0.to_be_bytes().to_vec().into(),
+        zone: watch.zone,
+        interval_ns: i64::try_from(watch.interval.as_nanos()).unwrap_or(i64::MAX),
+        operator: watch.operator,
+        created_us: watch.created.0,
+        vantages: watch.asked.into_iter().map(|name| name.0).collect(),
+        until_us: watch.not_after.0,
+    }
+}
+
 fn named(name: &str) -> Result<Name, Status> {
     name.parse().map_err(invalid)
 }
@@ -546,9 +614,10 @@ fn status(error: Error) -> Status {
             tracing::error!(said, "the store failed");
             Status::internal("the store failed; the coordinator's log says more")
         }
-        Error::NoSuchAgent { .. } | Error::NoSuchOperator { .. } | Error::NoSuchCheck { .. } => {
-            Status::not_found(said)
-        }
+        Error::NoSuchAgent { .. }
+        | Error::NoSuchOperator { .. }
+        | Error::NoSuchCheck { .. }
+        | Error::NoSuchWatch { .. } => Status::not_found(said),
         Error::Exists { .. } => Status::already_exists(said),
         Error::Banned { .. } | Error::Refused(_) => Status::permission_denied(said),
         Error::CheckClosed { .. } | Error::CheckOpen { .. } => Status::failed_precondition(said),

@@ -1,4 +1,5 @@
-//! Reports are kept for a time, and then forgotten. Verdicts stay.
+//! Reports are kept for a time, and then forgotten. Verdicts stay, but those of watches go with
+//! their reports: there is another for each slot, for ever.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,21 +23,28 @@ impl Shared {
     pub(crate) async fn forget(self: Arc<Self>) {
         loop {
             match self.forget_until(self.keep_since()).await {
-                Ok(0) => {}
-                Ok(reports) => tracing::info!(reports, "old reports were forgotten"),
+                Ok((0, 0)) => {}
+                Ok((reports, rounds)) => {
+                    tracing::info!(reports, rounds, "old reports and rounds were forgotten");
+                }
                 Err(error) => tracing::warn!(%error, "old reports cannot be forgotten now"),
             }
             tokio::time::sleep(EVERY).await;
         }
     }
 
-    async fn forget_until(&self, before: Timestamp) -> Result<usize, bailiwick_store::Error> {
-        let mut forgotten = 0;
+    /// Returns how many reports, and how many rounds of watches.
+    async fn forget_until(
+        &self,
+        before: Timestamp,
+    ) -> Result<(usize, usize), bailiwick_store::Error> {
+        let (mut reports, mut rounds) = (0, 0);
         loop {
             let some = self.store.forget_reports(before, AT_ONCE).await?;
-            forgotten += some;
-            if some < AT_ONCE {
-                return Ok(forgotten);
+            let others = self.store.forget_slots(before, AT_ONCE).await?;
+            (reports, rounds) = (reports + some, rounds + others);
+            if some.max(others) < AT_ONCE {
+                return Ok((reports, rounds));
             }
             tokio::time::sleep(BREATH).await;
         }

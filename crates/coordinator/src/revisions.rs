@@ -1,5 +1,5 @@
 //! Checks that are to be judged again: a report came after the verdict, or the verdict could not
-//! be stored.
+//! be stored. And rounds of watches, when their time is over.
 //!
 //! One after the other, so that of two verdicts of a check the one that knows more is the last; and
 //! as often as it takes, so that a store that is busy costs time and no verdict. What was to be
@@ -33,6 +33,8 @@ pub(crate) struct Revisions {
 
 #[derive(Debug, Default)]
 struct Queue {
+    /// Those whose time is over just now.
+    first: VecDeque<CheckId>,
     order: VecDeque<CheckId>,
     waiting: BTreeSet<CheckId>,
     /// Whether one is being judged.
@@ -53,19 +55,35 @@ impl Revisions {
         }
     }
 
+    /// Lets a check have its turn before all that are late already. What agents catch up with must
+    /// not delay what is now.
+    pub(crate) fn add_first(&self, check: CheckId) {
+        let mut queue = self.queue();
+        queue.waiting.insert(check);
+        if !queue.first.contains(&check) {
+            queue.first.push_back(check);
+            self.more.notify_one();
+        }
+    }
+
     /// How many wait or are at it.
     pub(crate) fn waiting(&self) -> usize {
         let queue = self.queue();
-        queue.order.len() + usize::from(queue.busy)
+        queue.waiting.len() + usize::from(queue.busy)
     }
 
     fn take(&self) -> Option<CheckId> {
         let mut queue = self.queue();
-        let next = queue.order.pop_front();
-        if let Some(check) = next {
-            // What comes from now on may be too late for this turn.
-            queue.waiting.remove(&check);
-        }
+        let next = loop {
+            let Some(check) = queue.first.pop_front().or_else(|| queue.order.pop_front()) else {
+                break None;
+            };
+            // What comes from now on may be too late for this turn. One that waited in both places
+            // has had its turn already.
+            if queue.waiting.remove(&check) {
+                break Some(check);
+            }
+        };
         queue.busy = next.is_some();
         next
     }
@@ -130,7 +148,11 @@ impl Shared {
             return self.store.close_check(id, &judgement).await;
         }
         let revisions = self.store.revise_check(id, &judgement).await?;
-        tracing::info!(revisions, "a late report was judged");
+        match record.watch {
+            None => tracing::info!(revisions, "a late report was judged"),
+            // Of these there are many after an outage.
+            Some(_) => tracing::debug!(revisions, "a late round was judged"),
+        }
         Ok(())
     }
 }
@@ -153,6 +175,21 @@ mod tests {
         assert_eq!(revisions.take(), Some(CheckId(2)));
         assert_eq!(revisions.take(), Some(CheckId(1)));
         assert_eq!(revisions.take(), None);
+        assert_eq!(revisions.waiting(), 0);
+    }
+
+    #[test]
+    fn what_is_now_comes_before_what_is_late_and_nothing_twice() {
+        let revisions = Revisions::default();
+        for check in [1, 2, 3] {
+            revisions.add(CheckId(check));
+        }
+        for check in [4, 2, 4] {
+            revisions.add_first(CheckId(check));
+        }
+        assert_eq!(revisions.waiting(), 4);
+        let taken: Vec<_> = std::iter::from_fn(|| revisions.take()).collect();
+        assert_eq!(taken, [4, 2, 1, 3].map(CheckId));
         assert_eq!(revisions.waiting(), 0);
     }
 }

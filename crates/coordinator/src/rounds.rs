@@ -16,6 +16,7 @@ use std::{
 use bailiwick_core::{
     check::{Check, CheckId},
     report::{Report, RoundId},
+    time::Timestamp,
     vantage::VantageId,
 };
 use bailiwick_rpc::agent::Progress;
@@ -34,9 +35,9 @@ pub(crate) const GRACE: Duration = Duration::from_secs(3);
 /// Events that a watcher may be behind.
 const EVENTS: usize = 1024;
 /// Checks whose vantage points are remembered.
-const REMEMBERED: usize = 4096;
+pub(crate) const REMEMBERED: usize = 4096;
 /// How late a report may be.
-const LATENESS: Duration = Duration::from_hours(7 * 24);
+pub(crate) const LATENESS: Duration = Duration::from_hours(7 * 24);
 
 /// A report that is on the disk now.
 #[derive(Clone, Debug)]
@@ -46,6 +47,8 @@ pub(crate) struct Arrival {
     pub(crate) body: Bytes,
     pub(crate) answers: Vec<Bytes>,
     pub(crate) at: Instant,
+    /// Until when nothing is done with it, if it is of a watch.
+    pub(crate) open_until: Option<Timestamp>,
 }
 
 /// What a watcher is told.
@@ -189,19 +192,24 @@ impl Rounds {
     }
 
     /// Returns whether a vantage point was asked in a check, not too long ago.
-    pub(crate) async fn asked(&self, check: CheckId, vantage: &VantageId) -> bool {
+    pub(crate) async fn asked(
+        &self,
+        check: CheckId,
+        vantage: &VantageId,
+    ) -> Result<bool, bailiwick_store::Error> {
         if let Some(asked) = self.remembered(check) {
-            return asked.contains(vantage);
+            return Ok(asked.contains(vantage));
         }
-        let Ok(Some(record)) = self.store.check(check).await else {
-            return false;
+        let Some(record) = self.store.check(check).await? else {
+            return Ok(false);
         };
-        if record.deadline.after(LATENESS) < clock::now() {
-            return false;
+        // A round of a watch is named by the watch and its number.
+        if record.watch.is_some() || record.deadline.after(LATENESS) < clock::now() {
+            return Ok(false);
         }
         let asked = Arc::new(record.asked);
         self.remember(check, Arc::clone(&asked));
-        asked.contains(vantage)
+        Ok(asked.contains(vantage))
     }
 
     fn remembered(&self, check: CheckId) -> Option<Arc<BTreeSet<VantageId>>> {
@@ -258,6 +266,8 @@ impl Shared {
         };
         match self.rounds.find(arrival.check) {
             Some(round) => round.accept(report, arrival.at),
+            // It is judged with the others when its time is over.
+            None if arrival.open_until.is_some_and(|until| clock::now() < until) => {}
             None => self.revisions.add(arrival.check),
         }
     }
@@ -329,6 +339,9 @@ impl Shared {
     /// Goes on with the rounds that were open when the program ended.
     pub(crate) async fn resume(self: &Arc<Self>) -> Result<(), bailiwick_store::Error> {
         for record in self.store.open_checks(REMEMBERED).await? {
+            if record.watch.is_some() {
+                continue; // Nothing of it is in memory: see `watches`.
+            }
             let check = pb::Check::decode(record.check.clone())
                 .map_err(|error| error.to_string())
                 .and_then(|check| report::check(&check).map_err(|error| error.to_string()));

@@ -32,7 +32,7 @@ use bailiwick_rpc::{
         agent_service_server::AgentService, from_agent, to_agent,
     },
 };
-use bailiwick_store::{BootId, Fate, Gap, Incoming, Ingested, Mark, NewReport, Seen, Serial};
+use bailiwick_store::{BootId, Fate, Gap, Incoming, Ingested, Mark, NewReport, Seen, Serial, Slot};
 use bailiwick_wire::{proto::report::v1 as pb, report};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
@@ -43,6 +43,7 @@ use crate::{
     pieces::pieces,
     rounds::Arrival,
     sessions::{End, Open},
+    watches::About,
 };
 
 /// Octets of reports that may be on their way.
@@ -498,20 +499,24 @@ impl Shared {
         let received = clock::now();
         let mut items = Vec::with_capacity(batch.reports.len() + batch.gaps.len());
         let mut checks = Vec::new();
+        let mut slots: Vec<Slot> = Vec::new();
         for envelope in batch.reports {
             let id = identity(envelope.id.as_ref())?;
-            let check = match report::about(&envelope.body) {
-                Some((check, _)) if self.rounds.asked(check, name).await => Some(check),
-                _ => None,
-            };
+            let about = self.about(&envelope.body, name).await?;
             let whole = report::hash(&envelope.body)[..] == envelope.body_hash[..]
                 && octets(&envelope) <= report::MAX_REPORT;
             // What nobody asked for and what is damaged is not kept, and not sent again.
-            match check.filter(|_| whole) {
-                Some(check) => {
+            match about.filter(|_| whole) {
+                Some(about) => {
+                    let check = about.check();
+                    let slot = match about {
+                        About::Slot(slot) => Some(slot),
+                        About::Check(_) => None,
+                    };
+                    slots.extend(slot.filter(|slot| !slots.contains(slot)));
                     checks.push((
                         items.len(),
-                        check,
+                        (check, slot.map(|slot| slot.deadline)),
                         envelope.body.clone(),
                         envelope.answers.clone(),
                     ));
@@ -542,12 +547,14 @@ impl Shared {
                 last: gap.last,
             }));
         }
+        self.open_slots(&slots).await?;
         let ingested = self.store.ingest(name, items).await?;
         let arrivals = checks
             .into_iter()
             .filter(|(place, ..)| ingested.fates.get(*place) == Some(&Fate::Stored))
-            .map(|(_, check, body, answers)| Arrival {
+            .map(|(_, (check, open_until), body, answers)| Arrival {
                 check,
+                open_until,
                 vantage: name.clone(),
                 body,
                 answers,

@@ -71,6 +71,15 @@ pub const RULES: &[Rule] = &[
     ),
     rule("/bailiwick.operator.v1.OperatorService/ListChecks", VIEWER),
     rule("/bailiwick.operator.v1.OperatorService/GetEvidence", VIEWER),
+    rule(
+        "/bailiwick.operator.v1.OperatorService/CreateWatch",
+        OPERATOR,
+    ),
+    rule("/bailiwick.operator.v1.OperatorService/ListWatches", VIEWER),
+    rule(
+        "/bailiwick.operator.v1.OperatorService/RemoveWatch",
+        OPERATOR,
+    ),
     rule("/bailiwick.operator.v1.OperatorService/ListAgents", VIEWER),
     rule("/bailiwick.operator.v1.OperatorService/GetAgent", VIEWER),
     rule("/bailiwick.operator.v1.OperatorService/InviteAgent", ADMIN),

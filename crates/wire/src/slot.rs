@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use bailiwick_core::report::RoundId;
+use bailiwick_core::{check::CheckId, report::RoundId};
 use sha2::{Digest as _, Sha256};
 
 /// The shortest interval of a standing check.
@@ -45,17 +45,24 @@ pub fn next(unix: Duration, interval: Duration, offset: Duration) -> (u64, Durat
 ///
 /// So rounds of different items do not meet, and a round does not tell its neighbour.
 #[must_use]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "the first half of the octets"
+)]
 pub fn round(item: [u8; 16], slot: u64) -> RoundId {
+    RoundId((check(item, slot).0 >> 64) as u64)
+}
+
+/// Returns the identity of a round as a check of its own: the first 16 octets of the same hash.
+#[must_use]
+pub fn check(item: [u8; 16], slot: u64) -> CheckId {
     let hash = Sha256::new()
         .chain_update(CONTEXT)
         .chain_update(item)
         .chain_update(slot.to_be_bytes())
         .finalize();
-    RoundId(
-        hash.iter()
-            .take(8)
-            .fold(0, |round, octet| round << 8 | u64::from(*octet)),
-    )
+    let first = hash.iter().take(16);
+    CheckId(first.fold(0, |id, octet| id << 8 | u128::from(*octet)))
 }
 
 #[cfg(test)]
@@ -89,6 +96,8 @@ mod tests {
     #[test]
     fn a_round_is_the_same_everywhere_for_ever() {
         assert_eq!(round([7; 16], 1), RoundId(0x242f_8c1c_39bc_1835));
+        let check = check([7; 16], 1);
+        assert_eq!(check.0 >> 64, 0x242f_8c1c_39bc_1835, "the round begins it");
         assert_ne!(round([7; 16], 1), round([7; 16], 2));
         assert_ne!(round([7; 16], 1), round([8; 16], 1));
     }

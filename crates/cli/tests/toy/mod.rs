@@ -324,6 +324,18 @@ impl Known {
         events
     }
 
+    fn watch(&self) -> pb::Watch {
+        pb::Watch {
+            watch: CHECK.to_vec().into(),
+            zone: self.scenario.check.zone.to_wire().into(),
+            interval_ns: 300_000_000_000,
+            operator: "alice".to_owned(),
+            created_us: 1_790_000_000_000_000,
+            vantages: ["fra-1", "nyc-1"].map(str::to_owned).to_vec(),
+            until_us: 1_790_086_400_000_000,
+        }
+    }
+
     fn agent(&self, name: &str) -> pb::Agent {
         let vantage = &self.scenario.world.vantages[0];
         let mut place = vantage.place.clone();
@@ -486,6 +498,35 @@ impl OperatorService for Service {
         Ok(Response::new(pb::ListChecksResponse {
             checks: vec![check],
         }))
+    }
+
+    async fn create_watch(
+        &self,
+        request: Request<pb::CreateWatchRequest>,
+    ) -> Result<Response<pb::CreateWatchResponse>, Status> {
+        self.note(&request);
+        Ok(Response::new(pb::CreateWatchResponse {
+            watch: Some(self.0.watch()),
+            left_out: Vec::new(),
+        }))
+    }
+
+    async fn list_watches(
+        &self,
+        request: Request<pb::ListWatchesRequest>,
+    ) -> Result<Response<pb::ListWatchesResponse>, Status> {
+        self.note(&request);
+        Ok(Response::new(pb::ListWatchesResponse {
+            watches: vec![self.0.watch()],
+        }))
+    }
+
+    async fn remove_watch(
+        &self,
+        request: Request<pb::RemoveWatchRequest>,
+    ) -> Result<Response<pb::Watch>, Status> {
+        self.note(&request);
+        Ok(Response::new(self.0.watch()))
     }
 
     async fn list_agents(

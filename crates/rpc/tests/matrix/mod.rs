@@ -94,6 +94,21 @@ pub const ROWS: &[Row] = &[
         Code::InvalidArgument,
     ),
     row(
+        "/bailiwick.operator.v1.OperatorService/CreateWatch",
+        OPERATORS,
+        Code::InvalidArgument,
+    ),
+    row(
+        "/bailiwick.operator.v1.OperatorService/ListWatches",
+        VIEWERS,
+        Code::Ok,
+    ),
+    row(
+        "/bailiwick.operator.v1.OperatorService/RemoveWatch",
+        OPERATORS,
+        Code::InvalidArgument,
+    ),
+    row(
         "/bailiwick.operator.v1.OperatorService/ListAgents",
         VIEWERS,
         Code::Ok,

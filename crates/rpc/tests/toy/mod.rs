@@ -330,6 +330,9 @@ macro_rules! answers {
 
 answers! {
     list_checks ListChecksRequest ListChecksResponse
+    create_watch CreateWatchRequest CreateWatchResponse
+    list_watches ListWatchesRequest ListWatchesResponse
+    remove_watch RemoveWatchRequest Watch
     list_agents ListAgentsRequest ListAgentsResponse
     get_agent GetAgentRequest Agent
     invite_agent InviteAgentRequest Invitation

@@ -13,8 +13,8 @@ use crate::{
 mod fleet;
 
 pub use fleet::{
-    Agents, AgentsCommand, Evidence, History, InviteAgent, Operator, OperatorCommand, Replay, Role,
-    Who,
+    AddWatch, Agents, AgentsCommand, Evidence, History, InviteAgent, Operator, OperatorCommand,
+    Replay, Role, Watch, WatchCommand, Who,
 };
 
 /// Says whether the delegation of a zone is right and reachable, and what to do if not
@@ -143,6 +143,12 @@ pub enum Command {
         bailiwick status\n  \
         bailiwick status --coordinator coordinator.example.org:8444")]
     Status,
+    /// Lets a fleet check a zone again and again
+    #[command(after_help = "Examples:\n  \
+        bailiwick watch add example.com --every 5m\n  \
+        bailiwick watch list\n\n\
+        What comes of it is in bailiwick history.")]
+    Watch(Watch),
     /// What was checked by a fleet, and what came of it
     #[command(after_help = "Examples:\n  \
         bailiwick history\n  \

@@ -145,6 +145,16 @@ pub fn check(text: &str) -> Result<String, String> {
     Err("a check is named by 4 to 32 hexadecimal digits; bailiwick history shows them".to_owned())
 }
 
+/// Reads the identity of a watch, or its beginning: hexadecimal digits.
+///
+/// # Errors
+///
+/// Returns what is wrong with it.
+pub fn watch(text: &str) -> Result<String, String> {
+    let why = "a watch is named by 4 to 32 hexadecimal digits; bailiwick watch list shows them";
+    check(text).map_err(|_| why.to_owned())
+}
+
 /// Reads `HOST=ADDR[,ADDR]`.
 ///
 /// # Errors

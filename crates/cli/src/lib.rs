@@ -43,6 +43,7 @@ mod round;
 mod setup;
 mod status;
 mod trace;
+mod watch;
 
 use args::{Arguments, Color, Command, Output};
 
@@ -105,6 +106,7 @@ fn run(arguments: &Arguments) -> Result<u8, anyhow::Error> {
         Command::Agents(agents) => agents::run(arguments, &agents.command),
         Command::Operator(operator) => operator::run(arguments, &operator.command),
         Command::Status => status::run(arguments),
+        Command::Watch(watch) => watch::run(arguments, &watch.command),
         Command::History(history) => history::run(arguments, history),
         Command::Evidence(evidence) => evidence::run(arguments, evidence),
         Command::Replay(replay) => replay::run(arguments, replay),
@@ -135,6 +137,7 @@ impl Command {
             Self::Check(_)
             | Self::Agents(_)
             | Self::Status
+            | Self::Watch(_)
             | Self::History(_)
             | Self::Evidence(_) => true,
             _ => false,

@@ -80,9 +80,26 @@ fn each_command_tells_what_the_coordinator_said() {
             ],
         ),
     ];
-    for (words, schema, wanted) in cases {
+    let watched: &[&str] = &[
+        "0abcdef00102",
+        "5 min",
+        "2026-09-21",
+        "alice",
+        "example.com.",
+    ];
+    let of_watches: &[(&[&str], &[&str])] = &[
+        (&["watch", "add", "example.com", "--every", "5m"], watched),
+        (&["watch", "list"], watched),
+        (
+            &["watch", "remove", "0abc"],
+            &["example.com. is watched no more by 2 vantage points"],
+        ),
+    ];
+    let of_watches = of_watches.iter();
+    let of_watches = of_watches.map(|(words, wanted)| (*words, "watches/1", *wanted));
+    for (words, schema, wanted) in cases.iter().copied().chain(of_watches) {
         let text = good(&toy.run(words));
-        for word in *wanted {
+        for word in wanted {
             assert!(text.contains(word), "{words:?}: {word} in {text}");
         }
         let object = good_json(&toy, &[words, &["--output", "json"][..]].concat());
@@ -179,6 +196,31 @@ fn what_is_typed_reaches_the_coordinator() {
         (
             &["agents", "ban", "fra-9", "--reason", "it was sold"],
             &["name: \"fra-9\"", "reason: \"it was sold\""],
+        ),
+        (
+            &[
+                "watch",
+                "add",
+                "Example.COM",
+                "--every",
+                "10m",
+                "--from",
+                "rir=ripe",
+                "--agents",
+                "5",
+                "-6",
+            ],
+            &[
+                "\\x07example\\x03com\\0",
+                "interval_ns: 600000000000",
+                "labels: [\"rir=ripe\"]",
+                "agents: 5",
+                "families: [V6]",
+            ],
+        ),
+        (
+            &["watch", "remove", "0ABC"],
+            &["watch: b\"\\n\\xbc\\xde\\xf0\\x01\\x02"],
         ),
         (
             &["history", "Example.COM", "--limit", "3"],
@@ -472,6 +514,9 @@ fn a_command_line_that_fits_no_fleet_is_refused() {
         (&["agents", "ban", "fra-1"], "--reason"),
         (&["operator", "invite", "a", "--role", "king"], "viewer"),
         (&["operator", "join", "hello"], "begins with \"bw1.\""),
+        (&["watch", "add", "example.com"], "--every"),
+        (&["watch", "add", "example.com", "--every", "5"], "1h or 1d"),
+        (&["watch", "remove", "xyz"], "bailiwick watch list"),
         (&["evidence", "xyz", "--save", "x"], "hexadecimal"),
         (&["evidence", "0abc"], "--save"),
         (&["replay", "/nonexistent"], "cannot read /nonexistent"),

@@ -17,10 +17,12 @@ mod agents;
 mod history;
 pub mod live;
 mod notes;
+mod watches;
 
 pub use agents::{agent, agents};
 pub use history::{history, short};
 pub use notes::{invitation, joined, replayed, saved};
+pub use watches::{removed, watches};
 
 /// An agent, as its coordinator knows it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -74,6 +76,25 @@ pub struct Past {
     pub reported: u32,
     /// Whether late reports changed the verdict.
     pub revised: bool,
+}
+
+/// A check that agents do again and again.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Watch {
+    /// Identity, as that of a check.
+    pub watch: CheckId,
+    /// What is checked.
+    pub zone: Name,
+    /// From one round to the next.
+    pub interval: Duration,
+    /// When it began.
+    pub created: Timestamp,
+    /// Who asked.
+    pub operator: String,
+    /// The vantage points that are asked.
+    pub vantages: Vec<String>,
+    /// Until when they go on if they do not hear of the coordinator again.
+    pub until: Timestamp,
 }
 
 /// How a coordinator does.

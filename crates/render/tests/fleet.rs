@@ -5,10 +5,12 @@
 
 mod common;
 
+use std::time::Duration;
+
 use bailiwick_core::{check::CheckId, place::Place, time::Timestamp, vantage::Objection};
 use bailiwick_render::{
     Style,
-    fleet::{self, Agent, Invitation, Invited, Joined, Past, Replayed, Saved, Status},
+    fleet::{self, Agent, Invitation, Invited, Joined, Past, Replayed, Saved, Status, Watch},
     json,
 };
 use common::{name, schema::Schema};
@@ -110,6 +112,23 @@ fn history() -> Vec<Past> {
     ]
 }
 
+fn watches() -> Vec<Watch> {
+    let watch = |id: u128, zone: &str, seconds: u64, operator: String| Watch {
+        watch: CheckId(id << 100),
+        zone: name(zone),
+        interval: Duration::from_secs(seconds),
+        created: at(0),
+        operator,
+        vantages: vec!["ams-1".to_owned(), ESCAPE.to_owned()],
+        until: at(86_400),
+    };
+    vec![
+        watch(0x0abc_def0, "example.com.", 300, "alice".to_owned()),
+        watch(1, "xn--bcher-kva.example.", 86_400, "uid 0".to_owned()),
+        watch(2, r"\027\255\..example.", 10, ESCAPE.repeat(10)),
+    ]
+}
+
 fn invitations() -> [Invitation; 3] {
     let of = |of: Invited, name: &str| Invitation {
         of,
@@ -174,6 +193,12 @@ fn texts(style: Style) -> Vec<(String, String)> {
         ("status".to_owned(), fleet::status(&status(), style)),
         ("history".to_owned(), fleet::history(&history(), style)),
         ("history_none".to_owned(), fleet::history(&[], style)),
+        ("watches".to_owned(), fleet::watches(&watches(), style)),
+        ("watches_none".to_owned(), fleet::watches(&[], style)),
+        (
+            "watch_removed".to_owned(),
+            fleet::removed(&watches()[0], style),
+        ),
         ("joined".to_owned(), fleet::joined(&joined(), style)),
         ("saved".to_owned(), fleet::saved(&saved(), style)),
     ];
@@ -248,6 +273,14 @@ fn objects_hold_to_their_schemas() {
         (
             include_str!("../schemas/history-1.json"),
             json::history(&history()),
+        ),
+        (
+            include_str!("../schemas/watches-1.json"),
+            json::watches(&watches()),
+        ),
+        (
+            include_str!("../schemas/watches-1.json"),
+            json::watches(&[]),
         ),
         (
             include_str!("../schemas/joined-1.json"),

@@ -6,6 +6,7 @@ use bailiwick_core::name::Name;
 use bailiwick_rpc::Name as Member;
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::Common;
 use crate::input;
 
 /// Which vantage points of a fleet look.
@@ -150,6 +151,58 @@ impl Role {
             Self::Admin => "admin",
         }
     }
+}
+
+/// Arguments of `watch`.
+#[derive(Args, Clone, Debug)]
+pub struct Watch {
+    /// What to do
+    #[command(subcommand)]
+    pub command: WatchCommand,
+}
+
+/// The commands of `watch`.
+#[derive(Clone, Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one in a program")]
+pub enum WatchCommand {
+    /// Lets agents check a zone again and again, also while they cannot reach the coordinator
+    #[command(after_help = "Examples:\n  \
+        bailiwick watch add example.com --every 5m\n  \
+        bailiwick watch add example.com --every 10m --from rir=ripe --agents 5\n\n\
+        The vantage points are chosen now and stay the same. Each round is a check of its own in\n\
+        bailiwick history; it can be saved and replayed as every check.")]
+    Add(AddWatch),
+    /// Lists all watches
+    #[command(after_help = "Example:\n  bailiwick watch list")]
+    List,
+    /// Ends a watch; what was seen stays
+    #[command(after_help = "Example:\n  bailiwick watch remove 0af3c1")]
+    Remove {
+        /// The watch, as `watch list` shows it; the beginning is enough
+        #[arg(value_parser = input::watch)]
+        watch: String,
+    },
+}
+
+/// Arguments of `watch add`.
+#[derive(Args, Clone, Debug)]
+pub struct AddWatch {
+    /// The zone, such as example.com; internationalised names as they are
+    #[arg(value_parser = input::zone)]
+    pub zone: Name,
+    /// From one round to the next, such as 5m or 1h; at most 1d
+    #[arg(long, value_name = "DURATION", value_parser = input::life)]
+    pub every: Duration,
+    /// Only vantage points with this label; all of them if repeated
+    #[arg(long, value_name = "LABEL=VALUE", value_parser = input::label, help_heading = "Who looks")]
+    pub from: Vec<String>,
+    /// At most so many vantage points; the coordinator chooses which
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=50),
+        help_heading = "Who looks")]
+    pub agents: Option<u32>,
+    /// How to look
+    #[command(flatten)]
+    pub common: Common,
 }
 
 /// Arguments of `history`.

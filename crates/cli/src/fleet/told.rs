@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bailiwick_core::{check::CheckId, time::Timestamp};
 use bailiwick_host::Usage;
-use bailiwick_render::fleet::{Agent, Past, Status, live::Row, live::Stage};
+use bailiwick_render::fleet::{Agent, Past, Status, Watch, live::Row, live::Stage};
 use bailiwick_rpc::operator as pb;
 use bailiwick_wire::{
     evidence,
@@ -44,6 +44,20 @@ pub(crate) fn past(check: pb::CheckSummary) -> Result<Past, DecodeError> {
         asked: check.asked,
         reported: check.reported,
         revised: check.revised,
+    })
+}
+
+/// Reads a watch.
+pub(crate) fn watch(watch: pb::Watch) -> Result<Watch, DecodeError> {
+    let interval = u64::try_from(watch.interval_ns).unwrap_or(0);
+    Ok(Watch {
+        watch: check_id(&watch.watch)?,
+        zone: report::name("zone", &watch.zone)?,
+        interval: Duration::from_nanos(interval),
+        created: Timestamp(watch.created_us),
+        operator: watch.operator,
+        vantages: watch.vantages,
+        until: Timestamp(watch.until_us),
     })
 }
 
@@ -96,16 +110,27 @@ pub(crate) fn not_understood(error: DecodeError) -> anyhow::Error {
 
 /// Chooses the one check that begins with these digits.
 pub(crate) fn choose(checks: &[CheckId], digits: &str) -> Result<CheckId, Usage> {
+    choose_of(checks, digits, "check", "bailiwick history")
+}
+
+/// Chooses the one of these that begins with the digits; `lists` is the command that shows them.
+pub(crate) fn choose_of(
+    checks: &[CheckId],
+    digits: &str,
+    what: &str,
+    lists: &str,
+) -> Result<CheckId, Usage> {
     let begins = |check: &&CheckId| format!("{:032x}", check.0).starts_with(digits);
     let mut found = checks.iter().filter(begins);
     match (found.next(), found.count()) {
         (Some(check), 0) => Ok(*check),
         (Some(_), more) => Err(Usage(format!(
-            "{} checks begin with {digits}: write more of it",
-            more + 1
+            "{} {} begin with {digits}: write more of it",
+            more + 1,
+            if what == "watch" { "watches" } else { "checks" }
         ))),
         (None, _) => Err(Usage(format!(
-            "no check begins with {digits}; bailiwick history lists them"
+            "no {what} begins with {digits}; {lists} shows them"
         ))),
     }
 }

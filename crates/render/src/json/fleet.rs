@@ -182,6 +182,41 @@ pub fn history(checks: &[fleet::Past]) -> String {
     })
 }
 
+/// Writes watches as `bailiwick.watches/1`.
+#[must_use]
+pub fn watches(watches: &[fleet::Watch]) -> String {
+    #[derive(Serialize)]
+    struct Watches<'a> {
+        schema: &'static str,
+        watches: Vec<Watch<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Watch<'a> {
+        watch: String,
+        zone: String,
+        zone_unicode: Option<String>,
+        interval_seconds: f64,
+        created_at: String,
+        operator: &'a str,
+        vantages: &'a [String],
+        planned_until: String,
+    }
+    let watches = watches.iter().map(|watch| Watch {
+        watch: id(watch.watch),
+        zone: watch.zone.to_string(),
+        zone_unicode: unicode(&watch.zone),
+        interval_seconds: watch.interval.as_secs_f64(),
+        created_at: text(watch.created),
+        operator: &watch.operator,
+        vantages: &watch.vantages,
+        planned_until: text(watch.until),
+    });
+    print(&Watches {
+        schema: "bailiwick.watches/1",
+        watches: watches.collect(),
+    })
+}
+
 /// Writes an invitation as `bailiwick.invitation/1`.
 #[must_use]
 pub fn invitation(invitation: &fleet::Invitation) -> String {

@@ -24,7 +24,7 @@ mod glue;
 mod trace;
 
 pub use check::check;
-pub use fleet::{agents, history, invitation, joined, replayed, saved, status};
+pub use fleet::{agents, history, invitation, joined, replayed, saved, status, watches};
 pub use glue::glue;
 pub use trace::trace;
 

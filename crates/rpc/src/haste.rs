@@ -25,10 +25,10 @@ const AT_ONCE: u32 = 8;
 const ANOTHER: Duration = Duration::from_secs(3);
 /// How long an address waits after a key that came too often.
 const SLOW: Duration = Duration::from_secs(10);
-/// Before each handshake from there.
-const PAUSE: Duration = Duration::from_millis(25);
-/// Most connections that wait at one address.
-const WAITING: usize = 256;
+/// Before each handshake from there: so long that fewer than one answer in a hundred meets one.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Most connections that wait at one address: whoever calls waits for about so many.
+const WAITING: usize = 50;
 /// Keys and addresses that are remembered before those are forgotten that do not matter any more.
 const REMEMBERED: usize = 16_384;
 
@@ -156,7 +156,7 @@ mod tests {
         }
         assert_eq!(begun(&haste, HERE, 100).await, Duration::ZERO);
         assert!(haste.came(key(1), HERE));
-        assert!(begun(&haste, HERE, 100).await >= PAUSE * 100);
+        assert!(begun(&haste, HERE, 40).await >= PAUSE * 40);
         assert_eq!(begun(&haste, THERE, 100).await, Duration::ZERO);
         tokio::time::advance(SLOW).await;
         assert_eq!(begun(&haste, HERE, 100).await, Duration::ZERO);

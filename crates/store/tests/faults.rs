@@ -484,7 +484,7 @@ async fn a_later_version_is_refused() {
     let expected = OpenError::TooNew {
         path,
         version: 99,
-        known: 1,
+        known: 2,
     };
     assert_eq!(refused, expected);
 }

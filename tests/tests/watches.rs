@@ -423,6 +423,7 @@ async fn hours_of_slots_come_late_and_nothing_else_does() -> Result<()> {
         evidence.push(part);
     }
     let saved = bailiwick_wire::evidence::read(&evidence)?;
+    assert_eq!(saved.check.id, id);
     assert_eq!((saved.reports.len(), saved.places.len()), (2, 2));
     let again = bailiwick_tests::fleet::oracle::verdict(
         &fleet

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bailiwick_core::{
-    check::CheckId,
+    check::{Check, CheckId},
     place::Place,
     report::Report,
     vantage::{Objection, VantageId},
@@ -309,7 +309,12 @@ impl Case {
             port: PORT,
         };
         let known = self.places.iter().map(|(vantage, place)| (vantage, place));
-        let mut head = evidence::to_head(&verdict.check, known, Policy::VERSION, Bytes::new());
+        // Reports on a round of a watch name the watch.
+        let check = Check {
+            id: self.check,
+            ..verdict.check.clone()
+        };
+        let mut head = evidence::to_head(&check, known, Policy::VERSION, Bytes::new());
         if let Some(evidence_part::Kind::Head(head)) = &mut head.kind {
             head.reports = self.parts;
         }

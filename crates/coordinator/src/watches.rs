@@ -226,6 +226,16 @@ impl Watches {
         slots.iter().for_each(|(slot, _)| self.note(slot.id));
     }
 
+    /// Takes note that a report opened a slot. That in which a watch was made is opened so, and it
+    /// is closed as all others.
+    fn opened_by_report(&self, slot: &Slot) {
+        if let Some(one) = self.live().get_mut(&slot.watch)
+            && one.known.slot(one.opened).id == slot.id
+        {
+            one.closed = false;
+        }
+    }
+
     fn renewed(&self, id: WatchId, not_after: Timestamp) {
         if let Some(one) = self.live().get_mut(&id) {
             let known = &one.known;
@@ -299,7 +309,10 @@ impl Shared {
             return Err(Error::Busy);
         }
         self.store.open_slots(&absent).await?;
-        absent.iter().for_each(|slot| self.watches.note(slot.id));
+        for slot in &absent {
+            self.watches.note(slot.id);
+            self.watches.opened_by_report(slot);
+        }
         Ok(())
     }
 
@@ -615,6 +628,18 @@ mod tests {
         assert!(watches.due(at(104, 0), ahead).open.is_empty());
         let next = watches.due(at(105, 0), ahead);
         assert_eq!(next.open[0].0.id, slot(105));
+    }
+
+    #[test]
+    fn the_slot_in_which_a_watch_was_made_is_closed_if_somebody_reported() {
+        for (reported, wanted) in [(99, vec![]), (100, vec![known().slot(100).id])] {
+            let watches = Watches::default();
+            watches.take(known(), 100);
+            watches.opened_by_report(&known().slot(reported));
+            let ahead = Duration::from_hours(2);
+            assert_eq!(watches.due(at(100, 50), ahead).close, wanted);
+            assert_eq!(watches.due(at(100, 51), ahead).close, [], "once");
+        }
     }
 
     #[test]

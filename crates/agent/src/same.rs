@@ -70,7 +70,7 @@ fn answer(message: &Message, role: Role) -> Answer<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, time::Duration};
+    use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
     use bailiwick_core::{
         check::{Check, CheckId, Expectation},
@@ -105,14 +105,14 @@ mod tests {
             options: Options::ITERATIVE,
             sent: Duration::ZERO,
             elapsed: Duration::ZERO,
-            outcome: Outcome::Reply(Message {
+            outcome: Outcome::Reply(Arc::new(Message {
                 additional: vec![Record {
                     name: name(),
                     ttl: 60,
                     data: RecordData::A(address.parse().unwrap()),
                 }],
                 ..Message::default()
-            }),
+            })),
             junk: 0,
             case_kept: None,
             octets: Box::default(),
@@ -161,7 +161,7 @@ mod tests {
         for seen in later.observations.values_mut() {
             seen.elapsed = Duration::from_millis(3);
             if let Outcome::Reply(message) = &mut seen.outcome {
-                message.additional[0].ttl = 59;
+                Arc::make_mut(message).additional[0].ttl = 59;
             }
         }
         assert_eq!(Digest::of(&later), first, "times and numbers are no news");

@@ -1,6 +1,6 @@
 //! What came of one question. Whatever the network does is an outcome, never an error.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     message::{Message, Question},
@@ -68,10 +68,10 @@ pub enum Unreadable {
 /// What came of a question. Later variants say less; [`Outcome::rank`] orders them.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Hash)]
 pub enum Outcome {
-    /// An answer in time.
-    Reply(Message),
+    /// An answer in time. Observations of equal answers may share it.
+    Reply(Arc<Message>),
     /// An answer after the patience of the query was over.
-    Late(Message),
+    Late(Arc<Message>),
     /// Turned away.
     Rejected(Rejection),
     /// An answer that cannot be used.

@@ -235,7 +235,7 @@ impl<'a> Dice<'a> {
             2 => Outcome::Withheld(Withheld::NoRoute),
             3 => Outcome::Unreadable(Unreadable::Case),
             4 => Outcome::Unreadable(Unreadable::Malformed("cut".to_owned())),
-            _ => Outcome::Reply(self.message(question)),
+            _ => Outcome::Reply(self.message(question).into()),
         }
     }
 }

@@ -344,7 +344,7 @@ fn read(answer: Answer) -> Ending {
 
 fn decoded(octets: &[u8]) -> Outcome {
     match bailiwick_wire::dns::decode(octets) {
-        Ok(message) => Outcome::Reply(message),
+        Ok(message) => Outcome::Reply(message.into()),
         Err(error) => Outcome::Unreadable(Unreadable::Malformed(error.to_string())),
     }
 }

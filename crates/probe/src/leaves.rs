@@ -181,10 +181,12 @@ impl Machine for Leaves {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use bailiwick_core::{
         check::{CheckId, Expectation},
-        message::{Message, Rcode},
+        message::Rcode,
         observation::Outcome,
         query::Stub,
         report::RoundId,
@@ -249,7 +251,7 @@ mod tests {
                 options: Options::ITERATIVE,
                 patience: patience::FIRST,
             };
-            let reply = Outcome::Reply(Message::default());
+            let reply = Outcome::Reply(Arc::default());
             Observation::of(&query, 0, Duration::ZERO, reply)
         };
         let steps = [asked(0, ".", &roots[0]), asked(1, "example", &own[0])];

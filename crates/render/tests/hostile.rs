@@ -152,7 +152,7 @@ fn poisoned_walk(label: &[u8]) -> Trace {
         step.question.name = host.clone();
         match &mut step.outcome {
             Outcome::Reply(message) => {
-                message.edns = Some(Edns {
+                Arc::make_mut(message).edns = Some(Edns {
                     nsid: Some(label.to_vec().into()),
                     ..Edns::default()
                 });

@@ -246,7 +246,7 @@ fn conclude(
 
 fn read(lookup: &Lookup, octets: &[u8]) -> Outcome {
     match reply::read(octets, lookup.shared.limits.tcp_message) {
-        Ok(message) => Outcome::Reply(message),
+        Ok(message) => Outcome::Reply(message.into()),
         Err(unreadable) => Outcome::Unreadable(unreadable),
     }
 }

@@ -187,7 +187,7 @@ impl Talk<'_> {
         let asked = self.waiting.swap_remove(place);
         self.shared.ledger.receive(message.len());
         let outcome = match reply::read(message, self.shared.limits.tcp_message) {
-            Ok(message) => Outcome::Reply(message),
+            Ok(message) => Outcome::Reply(message.into()),
             Err(unreadable) => Outcome::Unreadable(unreadable),
         };
         let case_kept = match kinship {

@@ -191,7 +191,7 @@ impl Listener<'_> {
             return ControlFlow::Continue(Some(self.end(ending)));
         }
         let outcome = match reply::read(octets, self.shared.limits.udp_message) {
-            Ok(message) => Outcome::Reply(message),
+            Ok(message) => Outcome::Reply(message.into()),
             Err(unreadable) => Outcome::Unreadable(unreadable),
         };
         ControlFlow::Break(self.end(Ending { outcome, ..ending }))

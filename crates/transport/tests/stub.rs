@@ -56,7 +56,7 @@ async fn an_answer_is_taken_with_its_octets() {
     let octets = seen[0].octets.len();
     assert_eq!(
         seen[0].outcome,
-        Outcome::Reply(Message { octets, ..truth() })
+        Outcome::Reply(Message { octets, ..truth() }.into())
     );
     assert_eq!((network.packets(), seen[0].case_kept), (1, None));
     assert!(seen[0].elapsed < Duration::from_millis(200));
@@ -95,7 +95,7 @@ async fn an_error_is_taken_with_its_reason() {
         let Outcome::Reply(message) = outcome else {
             panic!("{rcode}: {outcome:?}");
         };
-        assert_eq!((message.rcode, message.edns), (rcode, failure.edns));
+        assert_eq!((message.rcode, &message.edns), (rcode, &failure.edns));
         assert_eq!(packets, 1, "{rcode} is not asked again");
     }
 }

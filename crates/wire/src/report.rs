@@ -12,10 +12,14 @@
 //! Reading is strict: whatever cannot be understood in full is a [`DecodeError`], and there are
 //! no half reports.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use bailiwick_core::{
     check::CheckId,
+    message::Message,
     name::{Name, NameError},
     report::{Report, RoundId},
     time::Timestamp,
@@ -227,10 +231,10 @@ pub fn decode(
     let body = pb::Report::decode(body)?;
     at_most("observations", body.observations.len(), MAX_OBSERVATIONS)?;
     at_most("answers", body.answers.len(), MAX_OBSERVATIONS)?;
-    let answers = Known::new(&body.answers, answers);
+    let mut answers = Known::new(&body.answers, answers);
     let mut observations = BTreeMap::new();
     for observation in &body.observations {
-        let observation = observation::observation(observation, &answers)?;
+        let observation = observation::observation(observation, &mut answers)?;
         observations.insert(observation.id, observation);
     }
     Ok(Report {
@@ -317,6 +321,8 @@ fn fold(octets: &[u8]) -> Vec<u8> {
 struct Known<'a> {
     wanted: &'a [Bytes],
     sent: HashMap<[u8; 32], &'a [u8]>,
+    /// Those that were read, by place: what many servers say alike is read once.
+    read: HashMap<u32, Arc<Message>>,
 }
 
 impl<'a> Known<'a> {
@@ -325,7 +331,20 @@ impl<'a> Known<'a> {
         Self {
             wanted,
             sent: sent.map(|octets| (hash(octets), octets)).collect(),
+            read: HashMap::new(),
         }
+    }
+
+    /// Reads the answer at a place.
+    fn message(&mut self, answer: u32) -> Result<Arc<Message>, DecodeError> {
+        if let Some(message) = self.read.get(&answer) {
+            return Ok(Arc::clone(message));
+        }
+        let message = crate::dns::decode(self.at(answer)?)
+            .map_err(|why| DecodeError::Unreadable { answer, why })?;
+        let message = Arc::new(message);
+        self.read.insert(answer, Arc::clone(&message));
+        Ok(message)
     }
 
     /// Returns the answer at a place, from 1; nothing for place 0.

@@ -611,21 +611,26 @@ pub(crate) fn walk() -> Trace {
     };
     let ask = |id, zone: &str, whom, outcome| observation(id, zone, whom, question, outcome);
     let steps = [
-        ask(0, ".", ROOTS[0], Outcome::Reply(referral("com", &COM))),
+        ask(
+            0,
+            ".",
+            ROOTS[0],
+            Outcome::Reply(referral("com", &COM).into()),
+        ),
         ask(
             1,
             "com",
             COM[0],
-            Outcome::Reply(referral("example.com", &EXAMPLE)),
+            Outcome::Reply(referral("example.com", &EXAMPLE).into()),
         ),
         ask(2, "com", COM[1], Outcome::Withheld(Withheld::NoRoute)),
         ask(
             3,
             "example.com",
             EXAMPLE[0],
-            Outcome::Reply(authoritative(vec![answer.clone()], "example.com")),
+            Outcome::Reply(authoritative(vec![answer.clone()], "example.com").into()),
         ),
-        ask(4, "example.com", EXAMPLE[1], Outcome::Reply(refused)),
+        ask(4, "example.com", EXAMPLE[1], Outcome::Reply(refused.into())),
         ask(
             5,
             "example.com",

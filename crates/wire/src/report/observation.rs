@@ -1,7 +1,7 @@
 //! One question and what came of it.
 
 use bailiwick_core::{
-    message::{Message, Question},
+    message::Question,
     observation::{Observation, ObservationId, Outcome, Unreadable},
     query::{Options, QueryId},
     record::RecordType,
@@ -11,7 +11,7 @@ use super::{
     Answers, DecodeError, Known, codes,
     parts::{duration, name, nanoseconds, present, server, to_name, to_server},
 };
-use crate::{dns, proto::report::v1 as pb};
+use crate::proto::report::v1 as pb;
 
 pub(super) fn to_observation(observation: &Observation, answers: &mut Answers) -> pb::Observation {
     let Observation {
@@ -51,7 +51,7 @@ pub(super) fn to_observation(observation: &Observation, answers: &mut Answers) -
 
 pub(super) fn observation(
     observation: &pb::Observation,
-    answers: &Known<'_>,
+    answers: &mut Known<'_>,
 ) -> Result<Observation, DecodeError> {
     let octets = answers.at(observation.answer)?;
     let outcome = present("outcome", observation.outcome.as_ref())?;
@@ -74,7 +74,7 @@ pub(super) fn observation(
         options: options(present("options", observation.options.as_ref())?),
         sent: duration("sent", observation.sent_ns)?,
         elapsed: duration("elapsed", observation.elapsed_ns)?,
-        outcome: read_outcome(outcome, observation.answer, octets)?,
+        outcome: read_outcome(outcome, observation.answer, answers)?,
         junk: observation.junk,
         case_kept: observation.case_kept,
         octets: octets.into(),
@@ -140,20 +140,20 @@ fn to_outcome(outcome: &Outcome) -> pb::Outcome {
 }
 
 /// An answer is read again from its octets, so that nobody has to believe who read it first.
-fn read_outcome(outcome: &pb::Outcome, answer: u32, octets: &[u8]) -> Result<Outcome, DecodeError> {
+fn read_outcome(
+    outcome: &pb::Outcome,
+    answer: u32,
+    answers: &mut Known<'_>,
+) -> Result<Outcome, DecodeError> {
     use pb::outcome::Kind;
     Ok(match present("outcome", outcome.kind.as_ref())? {
-        Kind::Reply(_) => Outcome::Reply(message(answer, octets)?),
-        Kind::Late(_) => Outcome::Late(message(answer, octets)?),
+        Kind::Reply(_) => Outcome::Reply(answers.message(answer)?),
+        Kind::Late(_) => Outcome::Late(answers.message(answer)?),
         Kind::Rejected(number) => Outcome::Rejected(codes::rejection(*number)?),
         Kind::Unreadable(why) => Outcome::Unreadable(unreadable(why)?),
         Kind::Silence(_) => Outcome::Silence,
         Kind::Withheld(number) => Outcome::Withheld(codes::withheld(*number)?),
     })
-}
-
-fn message(answer: u32, octets: &[u8]) -> Result<Message, DecodeError> {
-    dns::decode(octets).map_err(|why| DecodeError::Unreadable { answer, why })
 }
 
 fn to_unreadable(unreadable: &Unreadable) -> pb::Unreadable {

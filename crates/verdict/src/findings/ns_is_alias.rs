@@ -45,7 +45,7 @@ fn finding(picture: &Picture, host: &Host, target: &Name) -> Finding {
     let told = host
         .answers
         .iter()
-        .filter(|answer| matches!(answer.says, Says::Alias(_)))
+        .filter(|answer| matches!(*answer.says, Says::Alias(_)))
         .map(|answer| answer.seen.source());
     let remedy = if host.relation == Relation::InDomain {
         format!(

@@ -71,7 +71,7 @@ fn insists<'e>(picture: &Picture<'e>, child: &Child) -> Option<(String, String, 
     picture.hosts.values().find_map(|host| {
         host.answers.iter().find_map(|answer| {
             let want = picture.wanted.of_host(&host.name, answer.family)?;
-            let itself = matches!(&answer.says, Says::Addresses(a) if a.contains(&child.address));
+            let itself = matches!(&*answer.says, Says::Addresses(a) if a.contains(&child.address));
             (answer.server == child.address && itself && want.intent != Intent::Inferred).then(
                 || {
                     let expected = wording::list(&want.addresses);

@@ -9,6 +9,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    rc::Rc,
 };
 
 use bailiwick_core::{
@@ -16,7 +17,7 @@ use bailiwick_core::{
     delegation::Relation,
     message::{Message, Rcode},
     name::Name,
-    record::{RecordData, RecordType, Ttl},
+    record::{Record, RecordData, RecordType, Ttl},
     report::Lookup,
     server::Family,
 };
@@ -42,8 +43,8 @@ pub struct HostAnswer<'e> {
     pub server: IpAddr,
     /// The family that was asked for.
     pub family: Family,
-    /// What it said.
-    pub says: Says,
+    /// What it said; answers that say the same share it.
+    pub says: Rc<Says>,
     /// The smallest TTL of the addresses.
     pub ttl: Option<Ttl>,
     /// The evidence.
@@ -126,7 +127,7 @@ impl Host<'_> {
         let mut statements: BTreeMap<&Says, BTreeSet<IpAddr>> = BTreeMap::new();
         for answer in self.answers.iter().filter(|a| a.family == family) {
             statements
-                .entry(&answer.says)
+                .entry(&*answer.says)
                 .or_default()
                 .insert(answer.server);
         }
@@ -136,7 +137,7 @@ impl Host<'_> {
     /// Returns the alias that the name is, by any server or look-up.
     #[must_use]
     pub fn alias(&self) -> Option<&Name> {
-        let told = self.answers.iter().find_map(|answer| match &answer.says {
+        let told = self.answers.iter().find_map(|answer| match &*answer.says {
             Says::Alias(target) => Some(target),
             _ => None,
         });
@@ -203,45 +204,76 @@ pub(super) fn hosts<'e>(
     }
     for view in children.values().flat_map(|child| &child.views) {
         for (seen, message) in view.authoritative() {
-            let Some(answer) = HostAnswer::read(seen, message) else {
+            let Some(family) = family_asked(seen.question.record_type) else {
                 continue;
             };
             if let Some(host) = hosts.get_mut(&seen.question.name) {
-                host.answers.push(answer);
+                // The latest of each family are the likeliest to say the same.
+                let latest = host.answers.iter().rev().take(4);
+                let known = latest
+                    .map(|a| &a.says)
+                    .find(|says| says.is_said(seen, message));
+                let says = known
+                    .cloned()
+                    .or_else(|| Some(Rc::new(Says::read(seen, message)?)));
+                host.answers.extend(says.map(|says| HostAnswer {
+                    server: seen.server.address,
+                    family,
+                    says,
+                    ttl: answered(seen, message).map(|r| r.ttl).min(),
+                    seen,
+                }));
             }
         }
     }
     hosts
 }
 
-impl<'e> HostAnswer<'e> {
-    fn read(seen: Seen<'e>, message: &'e Message) -> Option<Self> {
-        let family = match seen.question.record_type {
-            RecordType::A => Family::V4,
-            RecordType::AAAA => Family::V6,
-            _ => return None,
-        };
+/// The family that a question is for.
+fn family_asked(record_type: RecordType) -> Option<Family> {
+    match record_type {
+        RecordType::A => Some(Family::V4),
+        RecordType::AAAA => Some(Family::V6),
+        _ => None,
+    }
+}
+
+/// The records that answer a question.
+fn answered<'e>(seen: Seen<'e>, message: &'e Message) -> impl Iterator<Item = &'e Record> {
+    let question = &seen.observation.question;
+    message.answers(&question.name, question.record_type)
+}
+
+impl Says {
+    /// Reads an answer to a question for addresses; `None` if it says nothing for certain.
+    fn read(seen: Seen, message: &Message) -> Option<Self> {
         let name = &seen.observation.question.name;
-        let wanted = || message.answers(name, seen.observation.question.record_type);
         let alias = message.answer.iter().find_map(|r| match &r.data {
             RecordData::Cname(target) if r.name == *name => Some(target),
             _ => None,
         });
-        let says = match (message.rcode, alias) {
-            (_, Some(target)) => Says::Alias(target.clone()),
-            (Rcode::NXDOMAIN, None) => Says::Absent,
+        match (message.rcode, alias) {
+            (_, Some(target)) => Some(Self::Alias(target.clone())),
+            (Rcode::NXDOMAIN, None) => Some(Self::Absent),
             (Rcode::NOERROR, None) if !message.flags.truncated => {
-                Says::Addresses(wanted().filter_map(|r| r.data.address()).collect())
+                let addresses = answered(seen, message).filter_map(|r| r.data.address());
+                Some(Self::Addresses(addresses.collect()))
             }
-            _ => return None,
+            _ => None,
+        }
+    }
+
+    /// Returns whether an answer is these addresses, in order, and nothing else. False says
+    /// nothing.
+    fn is_said(&self, seen: Seen, message: &Message) -> bool {
+        let Self::Addresses(addresses) = self else {
+            return false;
         };
-        Some(Self {
-            server: seen.server.address,
-            family,
-            says,
-            ttl: wanted().map(|r| r.ttl).min(),
-            seen,
-        })
+        let said = || answered(seen, message).filter_map(|r| r.data.address());
+        message.rcode == Rcode::NOERROR
+            && !message.flags.truncated
+            && message.answer.len() == addresses.len()
+            && said().eq(addresses.iter().copied())
     }
 }
 
@@ -290,7 +322,7 @@ fn vote(
         if !heard.insert(answer.server) {
             continue;
         }
-        let addresses = match &answer.says {
+        let addresses = match &*answer.says {
             Says::Addresses(addresses) => addresses.clone(),
             Says::Absent => BTreeSet::new(),
             Says::Alias(_) => continue,

@@ -35,6 +35,8 @@ const BLACKHOLES: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
 
 /// Checks at the same time, each from a vantage point of its own.
 const WORKERS: usize = 4;
+/// Zones that may be asked once more.
+const AGAIN: usize = 1;
 
 /// A zone and what must be said about it.
 struct Case {
@@ -211,21 +213,24 @@ fn every_zone_gets_its_verdict() -> Result<()> {
     let internet = world_with_workers()?;
 
     let cases = cases();
-    let next = AtomicUsize::new(0);
+    let (next, again) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let failures = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for worker in 0..WORKERS {
             let (internet, cases, next, failures) = (&internet, &cases, &next, &failures);
-            let (program, kept) = (&program, &kept);
+            let (program, kept, again) = (&program, &kept, &again);
             scope.spawn(move || {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let host = format!("{}-{worker}", case.region);
                     let examine = || examine(case, internet, &host, program, kept);
-                    // Real resolvers on a busy machine give up now and then, which their answers
-                    // are honestly judged by. What is wrong comes out wrong again.
+                    // A real resolver on a busy machine gives up now and then, and is honestly
+                    // judged by that. What is wrong comes out wrong again, or in many zones.
                     let examined = examine().or_else(|first| {
                         println!("{}: once more, after: {first:#}", case.title());
-                        examine()
+                        match again.fetch_add(1, Ordering::Relaxed) < AGAIN {
+                            true => examine(),
+                            false => Err(first),
+                        }
                     });
                     if let Err(failure) = examined {
                         let failure = format!("{} ({}): {failure:#}", case.title(), case.why);

@@ -18,7 +18,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
     path::Path,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -26,10 +25,8 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use bailiwick_core::{
-    check::{Check, CheckId, Expectation},
-    query::Stub,
+    check::{Check, CheckId},
     report::{Lane, Report, ReportId},
-    server::{Family, Server},
     vantage::VantageId,
 };
 use bailiwick_rpc::{
@@ -41,7 +38,7 @@ use bailiwick_store::{Kept, Location, Store};
 use bailiwick_tests::fleet::{
     Player, folder,
     oracle::verdict,
-    players::scenario,
+    players::{scenario, short_check},
     programs::{AgentProgram, CoordinatorProgram},
     spooling::Spooling,
 };
@@ -72,27 +69,6 @@ fn real_folder() -> Result<TempDir> {
     match room.blocks_available() > room.blocks() / 10 {
         true => Ok(disk),
         false => folder(),
-    }
-}
-
-/// A check that real agents are done with at once: the only root server's port is closed.
-fn short_check() -> Check {
-    Check {
-        id: CheckId(0),
-        zone: "zone.test.".parse().unwrap(),
-        expectation: Expectation::default(),
-        roots: vec![Server {
-            name: "root.test.".parse().unwrap(),
-            address: Ipv4Addr::new(127, 53, 9, 1).into(),
-        }],
-        resolvers: Vec::new(),
-        stub: Stub::Plain,
-        families: [Family::V4].into(),
-        minimise: true,
-        timeout: Duration::from_secs(1),
-        nonce: 0,
-        blackholes: Vec::new(),
-        lab: true,
     }
 }
 

@@ -19,10 +19,8 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use bailiwick_coordinator::Habits;
 use bailiwick_core::{
-    check::{Check, CheckId, Expectation},
-    query::Stub,
+    check::{Check, CheckId},
     report::{Lane, Report, ReportId, RoundId},
-    server::{Family, Server},
     time::Timestamp,
     vantage::VantageId,
 };
@@ -35,7 +33,7 @@ use bailiwick_store::{Audit, NewWatch, Store, WatchId};
 use bailiwick_tests::{
     fleet::{
         Fleet, Player, Session, Setup, answer, envelope, folder,
-        players::scenario,
+        players::{scenario, short_check},
         programs::{AgentProgram, CoordinatorProgram},
     },
     programs::built,
@@ -521,27 +519,6 @@ async fn carry(mut near: TcpStream, mut open: watch::Receiver<Option<SocketAddr>
     tokio::select! {
         _ = copy_bidirectional(&mut near, &mut far) => {}
         _ = open.wait_for(Option::is_none) => {}
-    }
-}
-
-/// A check that real agents are done with at once: the only root server's port is closed.
-fn short_check() -> Check {
-    Check {
-        id: CheckId(0),
-        zone: "zone.test.".parse().unwrap(),
-        expectation: Expectation::default(),
-        roots: vec![Server {
-            name: "root.test.".parse().unwrap(),
-            address: Ipv4Addr::new(127, 53, 9, 1).into(),
-        }],
-        resolvers: Vec::new(),
-        stub: Stub::Plain,
-        families: [Family::V4].into(),
-        minimise: true,
-        timeout: SECOND,
-        nonce: 0,
-        blackholes: Vec::new(),
-        lab: true,
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
     path::Path,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use bailiwick_core::{
-    check::{Check, CheckId},
+    check::{Check, CheckId, Expectation},
+    query::Stub,
     report::{Lane, Report, ReportId},
+    server::{Family, Server},
 };
 use bailiwick_lab::scenario::Scenario;
 use bailiwick_store::{CheckRecord, Store};
@@ -26,6 +29,32 @@ pub fn scenario() -> Scenario {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let text = std::fs::read_to_string(folder.join("w03-one-instance-lags.txt"));
     Scenario::parse(&text.expect("the scenario is there")).expect("and can be read")
+}
+
+/// A check that real agents are done with at once: the only root server's port is closed.
+///
+/// # Panics
+///
+/// Never: its names are names.
+#[must_use]
+pub fn short_check() -> Check {
+    Check {
+        id: CheckId(0),
+        zone: "zone.test.".parse().expect("a name"),
+        expectation: Expectation::default(),
+        roots: vec![Server {
+            name: "root.test.".parse().expect("a name"),
+            address: Ipv4Addr::new(127, 53, 9, 1).into(),
+        }],
+        resolvers: Vec::new(),
+        stub: Stub::Plain,
+        families: [Family::V4].into(),
+        minimise: true,
+        timeout: Duration::from_secs(1),
+        nonce: 0,
+        blackholes: Vec::new(),
+        lab: true,
+    }
 }
 
 /// The check of the scenario as another one.

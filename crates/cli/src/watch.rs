@@ -69,7 +69,7 @@ fn remove(arguments: &Arguments, digits: &str) -> Result<u8, anyhow::Error> {
     let told = talk(arguments, async |mut client| {
         let watches = list(&mut client).await?;
         let known: Vec<CheckId> = watches.iter().map(|watch| watch.watch).collect();
-        let watch = told::choose_of(&known, digits, "watch", "bailiwick watch list")?;
+        let watch = told::choose_of(&known, digits, ["watch", "watches"], "bailiwick watch list")?;
         let request = pb::RemoveWatchRequest {
             watch: watch.0.to_be_bytes().to_vec().into(),
         };

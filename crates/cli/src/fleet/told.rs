@@ -110,14 +110,15 @@ pub(crate) fn not_understood(error: DecodeError) -> anyhow::Error {
 
 /// Chooses the one check that begins with these digits.
 pub(crate) fn choose(checks: &[CheckId], digits: &str) -> Result<CheckId, Usage> {
-    choose_of(checks, digits, "check", "bailiwick history")
+    choose_of(checks, digits, ["check", "checks"], "bailiwick history")
 }
 
-/// Chooses the one of these that begins with the digits; `lists` is the command that shows them.
+/// Chooses the one of these that begins with the digits. They are called `one` or `many`, and `lists`
+/// is the command that shows them.
 pub(crate) fn choose_of(
     checks: &[CheckId],
     digits: &str,
-    what: &str,
+    [one, many]: [&str; 2],
     lists: &str,
 ) -> Result<CheckId, Usage> {
     let begins = |check: &&CheckId| format!("{:032x}", check.0).starts_with(digits);
@@ -125,12 +126,11 @@ pub(crate) fn choose_of(
     match (found.next(), found.count()) {
         (Some(check), 0) => Ok(*check),
         (Some(_), more) => Err(Usage(format!(
-            "{} {} begin with {digits}: write more of it",
-            more + 1,
-            if what == "watch" { "watches" } else { "checks" }
+            "{} {many} begin with {digits}: write more of it",
+            more + 1
         ))),
         (None, _) => Err(Usage(format!(
-            "no {what} begins with {digits}; {lists} shows them"
+            "no {one} begins with {digits}; {lists} shows them"
         ))),
     }
 }

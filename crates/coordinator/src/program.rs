@@ -35,7 +35,7 @@ pub fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         match &arguments.command {
             Command::Init(wanted) => init(&folder, wanted, arguments.dir.is_some()),
             Command::Serve(wanted) => serve(&folder, wanted),
-            Command::Root(wanted) => root(&folder, wanted),
+            Command::Root(wanted) => root(&folder, wanted).map_err(out_of_turn),
         }
     })
 }
@@ -172,6 +172,14 @@ fn root(folder: &Path, wanted: &Root) -> Result<u8, anyhow::Error> {
         }
     }
     Ok(0)
+}
+
+/// A step before its turn is for the user to take back; everything else is a failure.
+fn out_of_turn(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref() {
+        Some(RootsError::One | RootsError::Two) => Usage(error.to_string()).into(),
+        _ => error,
+    }
 }
 
 /// When everybody began to be told of both roots.
